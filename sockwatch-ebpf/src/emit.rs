@@ -1,0 +1,76 @@
+//! Sending records to user space, and counting those that can't be sent.
+
+use aya_ebpf::{
+    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    helpers::generated::{
+        bpf_get_smp_processor_id, bpf_ktime_get_boot_ns, bpf_ringbuf_query, bpf_ringbuf_reserve, bpf_ringbuf_submit,
+    },
+};
+use sockwatch_ebpf::Head;
+
+use crate::{
+    maps::{CONFIG, LOST, RING},
+    memory::frozen,
+};
+
+/// Nanoseconds of `CLOCK_BOOTTIME`.
+#[inline(always)]
+pub(crate) fn now() -> u64 {
+    // SAFETY: the helper has no preconditions.
+    unsafe { bpf_ktime_get_boot_ns() }
+}
+
+/// The processor this runs on.
+#[inline(always)]
+pub(crate) fn cpu() -> u32 {
+    // SAFETY: the helper has no preconditions.
+    unsafe { bpf_get_smp_processor_id() }
+}
+
+/// The head of a record of this moment.
+#[inline(always)]
+pub(crate) fn head(kind: u16, flags: u32) -> Head {
+    Head { kind, cpu: cpu() as u16, flags, time: now() }
+}
+
+/// Counts a record of this kind as lost.
+#[inline(always)]
+pub(crate) fn lose(kind: u16) {
+    if let Some(count) = LOST.get_ptr_mut(u32::from(kind)) {
+        // SAFETY: this processor's own slot. Each kind is counted by one program (accept's by two that never nest), and
+        // a program that is running on a processor is not entered there again, so no addition is torn by another.
+        unsafe { *count += 1 };
+    }
+}
+
+fn ring() -> *mut core::ffi::c_void {
+    core::ptr::from_ref(&RING).cast_mut().cast()
+}
+
+/// Reserves a record, lets `fill` write every byte of it, and sends it. Where the ring is full, counts it as lost.
+///
+/// # Safety
+/// `fill` must write every field of `T`.
+#[inline(always)]
+pub(crate) unsafe fn send<T>(kind: u16, fill: impl FnOnce(&mut T)) {
+    // SAFETY: the helpers are used as their contract asks: what is reserved is submitted once, on every path.
+    unsafe {
+        let record = bpf_ringbuf_reserve(ring(), size_of::<T>() as u64, 0).cast::<T>();
+        match record.as_mut() {
+            None => lose(kind),
+            Some(fields) => {
+                fill(fields);
+                bpf_ringbuf_submit(record.cast(), wakeup());
+            }
+        }
+    }
+}
+
+/// Waking the reader costs more than the record. It looks by itself many times a second; wake it only when the ring
+/// fills faster than that.
+#[inline(always)]
+pub(crate) fn wakeup() -> u64 {
+    // SAFETY: the query has no preconditions.
+    let waiting = unsafe { bpf_ringbuf_query(ring(), u64::from(BPF_RB_AVAIL_DATA)) };
+    u64::from(if waiting >= frozen(&CONFIG.wake_bytes) { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP })
+}

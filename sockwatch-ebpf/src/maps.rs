@@ -1,0 +1,150 @@
+//! The maps, and nothing that acts on them but their look-ups.
+
+use core::{ffi::c_void, ptr};
+
+use aya_ebpf::{
+    bindings::bpf_map_type::{BPF_MAP_TYPE_SK_STORAGE, BPF_MAP_TYPE_TASK_STORAGE},
+    btf_maps::{PerCpuArray, RingBuf},
+    helpers::generated::{bpf_get_current_task_btf, bpf_sk_storage_get, bpf_task_storage_get},
+    macros::btf_map,
+};
+use sockwatch_ebpf::{Config, kind};
+
+/// `BPF_LOCAL_STORAGE_GET_F_CREATE`.
+const CREATE: u64 = 1;
+/// `BPF_F_NO_PREALLOC`, which local storage demands.
+const NO_PREALLOC: usize = 1;
+/// `BPF_F_CLONE`: a socket cloned from a listener starts with a copy of the listener's storage.
+const CLONE: usize = 0x200;
+
+/// A local-storage map. aya-ebpf's own takes other contexts than ours and can't set `BPF_F_CLONE`.
+#[repr(C)]
+pub(crate) struct LocalStorage<T, const TYPE: usize, const FLAGS: usize> {
+    r#type: *const [i32; TYPE],
+    key: *const i32,
+    value: *const T,
+    max_entries: *const [i32; 0],
+    map_flags: *const [i32; FLAGS],
+}
+
+// SAFETY: the pointers carry types for BTF only; nobody dereferences them.
+unsafe impl<T, const TYPE: usize, const FLAGS: usize> Sync for LocalStorage<T, TYPE, FLAGS> {}
+
+impl<T, const TYPE: usize, const FLAGS: usize> LocalStorage<T, TYPE, FLAGS> {
+    const fn new() -> Self {
+        Self {
+            r#type: ptr::null(),
+            key: ptr::null(),
+            value: ptr::null(),
+            max_entries: ptr::null(),
+            map_flags: ptr::null(),
+        }
+    }
+
+    fn as_ptr(&self) -> *mut c_void {
+        ptr::from_ref(self).cast_mut().cast()
+    }
+}
+
+/// What a socket's storage holds.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Identity {
+    /// The socket's id.
+    pub(crate) id: u64,
+    /// Whose id it is: where this is not the socket's own address, the storage was cloned from its listener.
+    pub(crate) addr: u64,
+    /// The id of the listener it was cloned from.
+    pub(crate) parent: u64,
+}
+
+#[btf_map]
+static IDENTITY: LocalStorage<Identity, { BPF_MAP_TYPE_SK_STORAGE as usize }, { NO_PREALLOC | CLONE }> =
+    LocalStorage::new();
+
+/// The traced system call that a thread is in. In task storage, so that it can't leak or overflow.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct InCall {
+    /// When it was entered.
+    pub(crate) called: u64,
+    /// Address of the socket, 0 where the call is not on an internet socket.
+    pub(crate) addr: u64,
+    /// Address given to bind or connect, as in `Sock`.
+    pub(crate) asked: [u64; 2],
+    /// Port given, host order.
+    pub(crate) asked_port: u16,
+    /// Family given.
+    pub(crate) asked_family: u16,
+    /// `kind::BIND`, …; 0: in none.
+    pub(crate) call: u16,
+    /// Connect: whether this call changed the state to SYN_SENT.
+    pub(crate) connecting: u16,
+    /// The descriptor given.
+    pub(crate) fd: i32,
+    /// The backlog given.
+    pub(crate) backlog: i32,
+}
+
+#[btf_map]
+static IN_CALL: LocalStorage<InCall, { BPF_MAP_TYPE_TASK_STORAGE as usize }, { NO_PREALLOC }> = LocalStorage::new();
+
+/// Everything that goes to user space. The loader sets its size.
+#[btf_map]
+pub(crate) static RING: RingBuf<u64, 4096> = RingBuf::new();
+
+/// Records that could not be sent, by kind. Never reset.
+#[btf_map]
+pub(crate) static LOST: PerCpuArray<u64, { kind::COUNT as usize }> = PerCpuArray::new();
+
+/// Last ids given on this processor: by state changes, and by iterators (which the former may interrupt).
+#[btf_map]
+pub(crate) static LAST_ID: PerCpuArray<u64, 2> = PerCpuArray::new();
+
+/// Room to build an [`Exec`](sockwatch_ebpf::Exec), which is too large for the stack.
+#[btf_map]
+pub(crate) static EXEC: PerCpuArray<sockwatch_ebpf::Exec, 1> = PerCpuArray::new();
+
+/// What the loader says. Frozen like the offsets.
+#[unsafe(no_mangle)]
+pub(crate) static CONFIG: Config = Config { abi: 0, pid_namespace: 0, wake_bytes: 0, root: 0, reserved: 0 };
+
+/// The storage of a socket, if it has any.
+#[inline(always)]
+pub(crate) fn identity(sk: *const c_void) -> Option<&'static mut Identity> {
+    // SAFETY: the helper returns null or the socket's value, which lives as long as the program runs.
+    unsafe {
+        bpf_sk_storage_get(IDENTITY.as_ptr(), sk.cast_mut(), ptr::null_mut(), 0).cast::<Identity>().as_mut()
+    }
+}
+
+/// The storage of a socket, made with `first` if it has none; `None` if the kernel has no memory for it.
+#[inline(always)]
+pub(crate) fn identity_or(sk: *const c_void, first: &mut Identity) -> Option<&'static mut Identity> {
+    // SAFETY: as above; the helper copies `first`.
+    unsafe {
+        bpf_sk_storage_get(IDENTITY.as_ptr(), sk.cast_mut(), ptr::from_mut(first).cast(), CREATE)
+            .cast::<Identity>()
+            .as_mut()
+    }
+}
+
+/// The current thread's call, if it ever was in a traced one.
+#[inline(always)]
+pub(crate) fn in_call() -> Option<&'static mut InCall> {
+    // SAFETY: as above, for the current task.
+    unsafe {
+        bpf_task_storage_get(IN_CALL.as_ptr(), bpf_get_current_task_btf(), ptr::null_mut(), 0).cast::<InCall>().as_mut()
+    }
+}
+
+/// The current thread's call, made if there is none.
+#[inline(always)]
+pub(crate) fn in_call_or_new() -> Option<&'static mut InCall> {
+    // SAFETY: as above; a null initial value means zeros.
+    unsafe {
+        bpf_task_storage_get(IN_CALL.as_ptr(), bpf_get_current_task_btf(), ptr::null_mut(), CREATE)
+            .cast::<InCall>()
+            .as_mut()
+    }
+}

@@ -1,0 +1,176 @@
+//! What the system-call tracepoints share.
+//!
+//! Their context (`trace_event_raw_sys_enter`, `trace_event_raw_sys_exit` of the `syscalls` group) is eight bytes of
+//! common fields, the call's number as a long, then the arguments or the return value as longs.
+
+use core::{ffi::c_void, mem::MaybeUninit};
+
+use aya_ebpf::{
+    EbpfContext,
+    helpers::generated::{bpf_get_current_task_btf, bpf_probe_read_user},
+    programs::TracePointContext,
+};
+use sockwatch_ebpf::{Call, family};
+
+use crate::{
+    emit::{head, lose, now, send},
+    maps::{InCall, in_call, in_call_or_new},
+    memory::{Memory, Raw, Typed, clear, off},
+    sock::{self, Port},
+    task,
+};
+
+/// Where the first argument, or the return value, is.
+const FIRST: usize = 16;
+
+/// Errors of calls that have not failed, or were not made on a socket (include/uapi/asm-generic/errno*.h; from 512 on
+/// those that the kernel keeps to itself, restarts of a call).
+const EINTR: i64 = 4;
+const EBADF: i64 = 9;
+const EAGAIN: i64 = 11;
+const ENOTSOCK: i64 = 88;
+const EISCONN: i64 = 106;
+const EALREADY: i64 = 114;
+const EINPROGRESS: i64 = 115;
+const RESTART: i64 = 512;
+
+/// Argument `n` of the call, from 0.
+#[inline(always)]
+pub(super) fn argument(ctx: &TracePointContext, n: usize) -> u64 {
+    // SAFETY: the verifier checks the offset against the tracepoint's record.
+    unsafe { ctx.as_ptr().byte_add(FIRST + 8 * n).cast::<u64>().read() }
+}
+
+/// What the call returned: 0 or a descriptor, or the errno as a positive number.
+#[inline(always)]
+pub(super) fn returned(ctx: &TracePointContext) -> Result<i32, i64> {
+    let value = argument(ctx, 0) as i64;
+    if value < 0 { Err(-value) } else { Ok(value as i32) }
+}
+
+/// Whether this errno is a failure of a call on a socket.
+#[inline(always)]
+pub(super) fn is_failure(errno: i64) -> bool {
+    !matches!(errno, EINTR | EAGAIN | EALREADY | EINPROGRESS | EISCONN | EBADF | ENOTSOCK) && errno < RESTART
+}
+
+/// The `struct socket` behind a descriptor of the current process, or garbage if the descriptor is something else: the
+/// call's return value tells.
+#[inline(always)]
+fn socket_of(fd: i32) -> Option<Raw> {
+    // SAFETY: a helper without preconditions.
+    let current = Typed(unsafe { bpf_get_current_task_btf() }.cast_const().cast());
+    let table = current.follow(off!(task_files)).follow(off!(files_fdt));
+    let length: u32 = table.read(off!(fdt_max));
+    if fd < 0 || fd as u32 >= length {
+        return None;
+    }
+    let files: u64 = table.read(off!(fdt_fd));
+    let file: u64 = Raw((files + 8 * u64::from(fd as u32)) as *const c_void).read(0);
+    if file == 0 {
+        return None;
+    }
+    let socket = Raw(file as *const c_void).follow(off!(file_private));
+    (!socket.0.is_null()).then_some(socket)
+}
+
+/// A followed internet socket behind a descriptor.
+#[inline(always)]
+pub(super) fn sock_of(fd: i32) -> Option<(Raw, u32)> {
+    let socket = socket_of(fd)?;
+    let sk = socket.follow(off!(socket_sk));
+    let state: u32 = socket.read(off!(socket_state));
+    let family: u16 = sk.read(off!(family));
+    if family != family::INET && family != family::INET6 {
+        return None;
+    }
+    sock::followed(sk.read(off!(protocol))).then_some((sk, state))
+}
+
+/// Notes that the current thread entered a call.
+#[inline(always)]
+pub(super) fn enter(call: u16, fd: i32, addr: u64) -> Option<&'static mut InCall> {
+    let Some(slot) = in_call_or_new() else {
+        lose(call);
+        return None;
+    };
+    slot.called = now();
+    slot.addr = addr;
+    slot.call = call;
+    slot.fd = fd;
+    slot.connecting = 0;
+    Some(slot)
+}
+
+/// The call that the current thread leaves, if its entry was seen.
+#[inline(always)]
+pub(super) fn leave(call: u16) -> Option<&'static mut InCall> {
+    let slot = in_call()?;
+    if slot.call != call {
+        return None;
+    }
+    slot.call = 0;
+    Some(slot)
+}
+
+/// Reads a `struct sockaddr_in` or `sockaddr_in6` of the caller into the slot.
+#[inline(always)]
+pub(super) fn read_address(slot: &mut InCall, user: u64) {
+    // struct sockaddr_in6: family, port, flow, address. sockaddr_in: family, port, address.
+    let mut room = MaybeUninit::<[u64; 3]>::uninit();
+    let words = clear(&mut room);
+    // SAFETY: the helper writes what it is told to, which fits, or zeros if it fails. A short address may be the last
+    // thing before an unmapped page.
+    unsafe {
+        let to: *mut c_void = words.as_mut_ptr().cast();
+        if bpf_probe_read_user(to, 24, user as *const c_void) != 0 {
+            bpf_probe_read_user(to, 8, user as *const c_void);
+        }
+    }
+    let [first, second, third] = *words;
+    slot.asked_family = first as u16;
+    slot.asked_port = u16::from_be((first >> 16) as u16);
+    slot.asked = if slot.asked_family == family::INET6 { [second, third] } else { [first >> 32, 0] };
+}
+
+/// What a call's record says beside its socket.
+pub(super) struct Outcome {
+    pub(super) kind: u16,
+    pub(super) fd: i32,
+    pub(super) error: i64,
+    pub(super) called: u64,
+}
+
+/// Sends a call. `also` sees the filled record before it goes.
+#[inline(always)]
+pub(super) fn report(outcome: &Outcome, sk: Raw, also: impl FnOnce(&mut Call)) {
+    let protocol: u16 = sk.read(off!(protocol));
+    // SAFETY: every field is written.
+    unsafe {
+        send(outcome.kind, |record: &mut Call| {
+            record.head = head(outcome.kind, 0);
+            sock::fill(sk, sk.0 as u64, protocol == sockwatch_ebpf::protocol::TCP, Port::Bound, &mut record.sock);
+            task::fill_current(&mut record.task);
+            record.called = outcome.called;
+            record.fd = outcome.fd;
+            record.error = outcome.error as i32;
+            record.backlog_given = 0;
+            record.backlog = 0;
+            also(record);
+        });
+    }
+}
+
+/// Puts the address that the caller gave in place of what the socket says. An IPv4 address on an IPv6 socket (and the
+/// reverse) fails with its own errno, and is shown as given.
+#[inline(always)]
+pub(super) fn asked(slot: &InCall, address: &mut [u8; 16], port: &mut u16) {
+    let to: *mut u64 = address.as_mut_ptr().cast();
+    // SAFETY: 16 bytes at a multiple of 8 in every record.
+    unsafe {
+        to.write(slot.asked[0]);
+        to.add(1).write(slot.asked[1]);
+    }
+    *port = slot.asked_port;
+}
+

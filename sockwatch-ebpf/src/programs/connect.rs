@@ -1,0 +1,40 @@
+//! connect(2).
+
+use aya_ebpf::{macros::tracepoint, programs::TracePointContext};
+use sockwatch_ebpf::kind;
+
+use super::call::{self, Outcome};
+
+/// `SS_UNCONNECTED` of `struct socket` (include/uapi/linux/net.h): a call in any other state asks after an earlier
+/// connect, and its result is that one's.
+const SS_UNCONNECTED: u32 = 1;
+
+/// `int connect(int fd, struct sockaddr *address, int length)`.
+#[tracepoint(category = "syscalls", name = "sys_enter_connect")]
+pub(crate) fn sys_enter_connect(ctx: TracePointContext) -> u32 {
+    let fd = call::argument(&ctx, 0) as i32;
+    if let Some((sk, SS_UNCONNECTED)) = call::sock_of(fd)
+        && let Some(slot) = call::enter(kind::CONNECT, fd, sk.0 as u64)
+    {
+        call::read_address(slot, call::argument(&ctx, 1));
+    }
+    0
+}
+
+/// The call's result, told only where it failed before a SYN: else the change to SYN_SENT has told of the call, and what
+/// comes of it is not for connect() to say.
+#[tracepoint(category = "syscalls", name = "sys_exit_connect")]
+pub(crate) fn sys_exit_connect(ctx: TracePointContext) -> u32 {
+    let Some(slot) = call::leave(kind::CONNECT) else { return 0 };
+    let Err(error) = call::returned(&ctx) else { return 0 };
+    if slot.connecting != 0 || !call::is_failure(error) {
+        return 0;
+    }
+    let Some((sk, _)) = call::sock_of(slot.fd) else { return 0 };
+    let outcome = Outcome { kind: kind::CONNECT, fd: slot.fd, error, called: slot.called };
+    call::report(&outcome, sk, |record| {
+        call::asked(slot, &mut record.sock.peer, &mut record.sock.peer_port);
+        record.sock.family = slot.asked_family;
+    });
+    0
+}

@@ -1,0 +1,58 @@
+//! Resets and segments sent again.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use sockwatch_ebpf::{Mark, kind};
+
+use crate::{
+    emit::{head, send},
+    maps::identity,
+    memory::{Memory, Typed, off},
+    sock,
+};
+
+/// `void tcp_retransmit_skb(const struct sock *sk, const struct sk_buff *skb, …)`.
+#[btf_tracepoint(function = "tcp_retransmit_skb")]
+pub(crate) fn tcp_retransmit_skb(ctx: BtfTracePointContext) -> i32 {
+    mark_full(kind::RETRANSMIT, ctx.arg(0))
+}
+
+/// `void tcp_send_reset(const struct sock *sk, const struct sk_buff *skb, …)`; `sk` is null where a segment met no
+/// socket.
+#[btf_tracepoint(function = "tcp_send_reset")]
+pub(crate) fn tcp_send_reset(ctx: BtfTracePointContext) -> i32 {
+    mark_full(kind::RESET_SENT, ctx.arg(0))
+}
+
+/// `void tcp_receive_reset(struct sock *sk)`.
+#[btf_tracepoint(function = "tcp_receive_reset")]
+pub(crate) fn tcp_receive_reset(ctx: BtfTracePointContext) -> i32 {
+    mark_full(kind::RESET_RECEIVED, ctx.arg(0))
+}
+
+#[inline(always)]
+fn mark_full(kind: u16, sk: *const c_void) -> i32 {
+    if !sk.is_null() && sock::is_full(sk) {
+        mark(kind, sk);
+    }
+    0
+}
+
+/// Sends that something happened to a whole socket.
+#[inline(always)]
+pub(super) fn mark(kind: u16, sk: *const c_void) {
+    let id = identity(sk).filter(|identity| identity.addr == sk as u64).map_or(0, |identity| identity.id);
+    // SAFETY: every field is written.
+    unsafe {
+        send(kind, |record: &mut Mark| {
+            record.head = head(kind, 0);
+            record.id = id;
+            record.addr = sk as u64;
+            let tcp = sock::as_tcp(sk);
+            record.mptcp = if tcp.is_null() { 0 } else { sock::mptcp_of(Typed(tcp)) };
+            record.state = u32::from(Typed(sk).read::<u8>(off!(state)));
+            record.reserved = 0;
+        });
+    }
+}

@@ -1,0 +1,139 @@
+//! The sockets that exist already: iterators, read by user space once the other programs run.
+
+use core::{ffi::c_void, mem::MaybeUninit};
+
+use aya_ebpf::helpers::generated::{bpf_seq_write, bpf_sock_from_file};
+use sockwatch_ebpf::{Snapshot, kind, state};
+
+use crate::{
+    emit::{head, lose},
+    memory::{Memory, Raw, Typed, clear, off},
+    sock::{self, Asker, Port},
+    task,
+};
+
+/// `struct bpf_iter_meta`: its first member.
+#[repr(C)]
+pub(crate) struct Meta {
+    seq: *mut c_void,
+}
+
+/// `struct bpf_iter__task_file`.
+#[repr(C)]
+pub(crate) struct TaskFile {
+    meta: *const Meta,
+    task: *const c_void,
+    fd: u32,
+    file: *const c_void,
+}
+
+/// `struct bpf_iter__tcp`.
+#[repr(C)]
+pub(crate) struct Tcp {
+    meta: *const Meta,
+    sk_common: *const c_void,
+}
+
+/// Every descriptor of every process in the reader's pid namespace, in every network namespace.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task_file")]
+pub(crate) extern "C" fn held(ctx: *const TaskFile) -> i32 {
+    // SAFETY: the kernel calls with a whole context; its last call has null members.
+    let (meta, task, fd, file) = unsafe { ((*ctx).meta, (*ctx).task, (*ctx).fd, (*ctx).file) };
+    if task.is_null() || file.is_null() {
+        return 0;
+    }
+    // SAFETY: the verifier checks the pointer.
+    let socket = unsafe { bpf_sock_from_file(file.cast_mut().cast()) };
+    if socket.is_null() {
+        return 0;
+    }
+    let sk: *const c_void = Typed(socket.cast_const().cast()).read(off!(socket_sk));
+    if sk.is_null() {
+        return 0;
+    }
+    let family: u16 = Typed(sk).read(off!(family));
+    if family != sockwatch_ebpf::family::INET && family != sockwatch_ebpf::family::INET6 {
+        return 0;
+    }
+    let mut room = MaybeUninit::uninit();
+    let record = blank(kind::HELD, &mut room);
+    if describe(sk, record) {
+        record.fd = fd as i32;
+        task::fill(task, &mut record.task);
+        write(meta, record);
+    }
+    0
+}
+
+/// Every TCP socket of the network namespace of the thread that opened the iterator.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/tcp")]
+pub(crate) extern "C" fn exists(ctx: *const Tcp) -> i32 {
+    // SAFETY: as above.
+    let (meta, common) = unsafe { ((*ctx).meta, (*ctx).sk_common) };
+    if common.is_null() {
+        return 0;
+    }
+    // Null for half-open and timewait sockets, which are not sockets that anyone can hold.
+    let sk = sock::as_tcp(common);
+    if sk.is_null() {
+        return 0;
+    }
+    let mut room = MaybeUninit::uninit();
+    let record = blank(kind::EXISTS, &mut room);
+    if describe(sk, record) {
+        write(meta, record);
+    }
+    0
+}
+
+#[inline(always)]
+fn blank(kind: u16, room: &mut MaybeUninit<Snapshot>) -> &mut Snapshot {
+    let record = clear(room);
+    record.head = head(kind, 0);
+    record.fd = -1;
+    record
+}
+
+/// Fills socket and counts; false for what has no life to tell: another transport, a socket never used, or one that is
+/// gone already (iter/tcp may still meet it).
+#[inline(always)]
+fn describe(sk: *const c_void, record: &mut Snapshot) -> bool {
+    let protocol: u16 = Typed(sk).read(off!(protocol));
+    if !sock::followed(protocol) {
+        return false;
+    }
+    let addr = sk as u64;
+    let tcp = sock::as_tcp(sk);
+    record.head.flags = if tcp.is_null() {
+        sock::fill(Raw(sk), addr, false, Port::Last, &mut record.sock);
+        sock::fill_other_stats(sk, protocol, &mut record.stats)
+    } else {
+        sock::fill(Typed(tcp), addr, true, Port::Last, &mut record.sock);
+        sock::fill_tcp_stats(Typed(tcp), &mut record.stats)
+    };
+    if record.sock.state == u32::from(state::CLOSE) && (record.head.kind == kind::EXISTS || record.sock.local_port == 0)
+    {
+        return false;
+    }
+    let (id, parent) = sock::identify(sk, Asker::Iterator, record.head.kind);
+    record.sock.id = id;
+    record.sock.parent = parent;
+    record.sock.cookie = sock::cookie(sk);
+    true
+}
+
+#[inline(always)]
+fn write(meta: *const Meta, record: &Snapshot) {
+    // SAFETY: the verifier checks both pointers. A full buffer makes the kernel call again for the same socket.
+    unsafe {
+        let kind = record.head.kind;
+        let wrote =
+            bpf_seq_write((*meta).seq.cast(), core::ptr::from_ref(record).cast(), size_of::<Snapshot>() as u32);
+        // -EOVERFLOW: seq_file grows its buffer and comes back.
+        if wrote != 0 && wrote != -75 {
+            lose(kind);
+        }
+    }
+}

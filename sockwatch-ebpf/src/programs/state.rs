@@ -1,0 +1,146 @@
+//! `inet_sock_set_state`: every change of a socket's state.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use sockwatch_ebpf::{Close, Step, Transition, flag, kind, protocol, state};
+
+use crate::{
+    emit::{head, send},
+    maps::in_call,
+    memory::{Memory, Raw, Typed, off, wipe},
+    sock::{self, Asker, Port},
+    task,
+};
+
+/// `void inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`, called before the new
+/// state is stored.
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub(crate) fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
+    let sk: *const c_void = ctx.arg(0);
+    let from = ctx.arg::<i32>(1) as u8;
+    let to = ctx.arg::<i32>(2) as u8;
+    let protocol: u16 = Typed(sk).read(off!(protocol));
+    if !sock::followed(protocol) {
+        return 0;
+    }
+    match to {
+        state::CLOSE => close(sk, from, protocol),
+        state::LISTEN | state::SYN_SENT | state::SYN_RECV | state::ESTABLISHED => transition(sk, to),
+        _ => step(sk, from, to),
+    }
+    0
+}
+
+#[inline(always)]
+fn transition(sk: *const c_void, to: u8) {
+    let (id, parent) = sock::identify(sk, Asker::State, kind::TRANSITION);
+    // SAFETY: every field is written.
+    unsafe {
+        send(kind::TRANSITION, |record: &mut Transition| {
+            record.head = head(kind::TRANSITION, 0);
+            let tcp = sock::as_tcp(sk);
+            if tcp.is_null() {
+                sock::fill(Raw(sk), sk as u64, false, Port::Bound, &mut record.sock);
+                record.srtt = 0;
+            } else {
+                sock::fill(Typed(tcp), sk as u64, true, Port::Bound, &mut record.sock);
+                record.srtt = Typed(tcp).read(off!(srtt));
+            }
+            record.sock.id = id;
+            record.sock.parent = parent;
+            // At SYN_RECV some kernels still have the listener's cookie there.
+            record.sock.cookie = if to == state::SYN_RECV { 0 } else { sock::cookie(sk) };
+            record.to = u32::from(to);
+            record.fd = -1;
+            record.called = 0;
+            record.backlog = Typed(sk).read(off!(max_ack_backlog));
+            if to == state::LISTEN || to == state::SYN_SENT {
+                task::fill_current(&mut record.task);
+                if let Some(call) = in_call().filter(|call| call.call != 0 && call.addr == sk as u64) {
+                    record.head.flags |= flag::IN_CALL;
+                    record.called = call.called;
+                    record.fd = call.fd;
+                    if to == state::SYN_SENT {
+                        call.connecting = 1;
+                    }
+                }
+            } else {
+                wipe(&mut record.task);
+            }
+        });
+    }
+}
+
+#[inline(always)]
+fn step(sk: *const c_void, from: u8, to: u8) {
+    let (id, parent) = sock::identify(sk, Asker::State, kind::STEP);
+    // SAFETY: every field is written.
+    unsafe {
+        send(kind::STEP, |record: &mut Step| {
+            record.head = head(kind::STEP, 0);
+            record.id = id;
+            record.addr = sk as u64;
+            record.parent = parent;
+            record.from = u16::from(from);
+            record.to = u16::from(to);
+            record.reserved = 0;
+            // These two only come of close, shutdown or the end of a process (tcp_close_state in net/ipv4/tcp.c).
+            if to == state::FIN_WAIT1 || to == state::LAST_ACK {
+                task::fill_current(&mut record.task);
+            } else {
+                wipe(&mut record.task);
+            }
+        });
+    }
+}
+
+#[inline(always)]
+fn close(sk: *const c_void, from: u8, protocol: u16) {
+    let (id, parent) = sock::identify(sk, Asker::State, kind::CLOSE);
+    // SAFETY: every field is written.
+    unsafe {
+        send(kind::CLOSE, |record: &mut Close| {
+            record.head = head(kind::CLOSE, 0);
+            let tcp = sock::as_tcp(sk);
+            let flags = if tcp.is_null() {
+                sock::fill(Raw(sk), sk as u64, false, Port::Last, &mut record.sock);
+                sock::fill_other_stats(sk, protocol, &mut record.stats)
+            } else {
+                sock::fill(Typed(tcp), sk as u64, true, Port::Last, &mut record.sock);
+                sock::fill_tcp_stats(Typed(tcp), &mut record.stats)
+            };
+            record.sock.id = id;
+            record.sock.parent = parent;
+            record.sock.cookie = sock::cookie(sk);
+            record.head.flags = flags;
+            if by_process(from, protocol, record.stats.error, flags) {
+                task::fill_current(&mut record.task);
+                if let Some(call) = in_call().filter(|call| call.call != 0 && call.addr == sk as u64) {
+                    record.head.flags |= flag::IN_CALL;
+                    if flags & flag::NOTHING_SENT != 0 {
+                        // The connect failed before its SYN: its return value is the outcome.
+                        call.connecting = 0;
+                    }
+                }
+            } else {
+                wipe(&mut record.task);
+            }
+        });
+    }
+}
+
+/// Whether the current task did it. Packets and timers leave an error (`tcp_reset`, `tcp_write_err`, `tcp_abort`), or
+/// end an exchange of FINs, or find an orphan; what is left is close, shutdown or disconnect by the current task. A child
+/// that is still in SYN_RECV may be dropped by either.
+#[inline(always)]
+fn by_process(from: u8, protocol: u16, error: u32, flags: u32) -> bool {
+    if error != 0 || flags & flag::ORPHAN != 0 || protocol != protocol::TCP {
+        return from == state::LISTEN;
+    }
+    match from {
+        state::LISTEN | state::SYN_SENT | state::ESTABLISHED | state::CLOSE_WAIT | state::FIN_WAIT1 => true,
+        state::FIN_WAIT2 => flags & flag::FIN_RECEIVED == 0,
+        _ => false,
+    }
+}

@@ -1,0 +1,193 @@
+//! What a `struct sock` tells.
+
+use core::{ffi::c_void, mem::MaybeUninit};
+
+use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_skc_to_tcp_sock};
+use sockwatch_ebpf::{ABSENT, Sock, Stats, family, flag, protocol, state};
+
+use crate::{
+    emit::{cpu, lose},
+    maps::{Identity, LAST_ID, identity_or},
+    memory::{Memory, Raw, Typed, clear, off, wipe},
+};
+
+/// Bit of `SOCK_DEAD` in `sk_flags` (`enum sock_flags` in include/net/sock.h; the first ones never moved).
+const SOCK_DEAD: u64 = 1;
+/// Bit of `SOCK_DONE`.
+const SOCK_DONE: u64 = 1 << 1;
+
+/// Whether sockwatch follows this transport.
+#[inline(always)]
+pub(crate) fn followed(protocol: u16) -> bool {
+    matches!(protocol, protocol::TCP | protocol::MPTCP | protocol::SCTP)
+}
+
+/// A typed socket as its TCP self, null if it is none: only then may TCP's own members be loaded directly.
+#[inline(always)]
+pub(crate) fn as_tcp(sk: *const c_void) -> *const c_void {
+    // SAFETY: the verifier checks the pointer.
+    unsafe { bpf_skc_to_tcp_sock(sk.cast_mut()).cast_const().cast() }
+}
+
+/// Who asks for an id: the two never share a counter, for one may interrupt the other.
+#[derive(Clone, Copy)]
+pub(crate) enum Asker {
+    /// A state change.
+    State,
+    /// An iterator.
+    Iterator,
+}
+
+/// The socket's own id and its listener's, given at first sight. Where storage can't be had, both are 0 and the loss is
+/// counted under `kind`.
+#[inline(always)]
+pub(crate) fn identify(sk: *const c_void, asker: Asker, kind: u16) -> (u64, u64) {
+    let addr = sk as u64;
+    let mut first = MaybeUninit::<Identity>::uninit();
+    let Some(identity) = identity_or(sk, clear(&mut first)) else {
+        lose(kind);
+        return (0, 0);
+    };
+    if identity.addr != addr {
+        // New, or a copy of its listener's.
+        identity.parent = identity.id;
+        identity.id = next_id(asker);
+        identity.addr = addr;
+    }
+    (identity.id, identity.parent)
+}
+
+/// Unique on this host while the programs are loaded: the processor, who asked, and a count.
+#[inline(always)]
+fn next_id(asker: Asker) -> u64 {
+    let cpu = u64::from(cpu());
+    let Some(last) = LAST_ID.get_ptr_mut(asker as u32) else { return 0 };
+    // SAFETY: this processor's own slot; a state change is never interrupted by another one (the kernel skips a
+    // tracing program that is already running on the processor, and counts that).
+    let count = unsafe {
+        *last += 1;
+        *last
+    };
+    (cpu << 48) | ((asker as u64) << 47) | count
+}
+
+/// Which of the two places of the local port to believe.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Port {
+    /// `skc_num` alone: on a second connect `inet_sport` is that of the first.
+    Bound,
+    /// `inet_sport` where `skc_num` was cleared already (`inet_put_port`, before the state changes to CLOSE).
+    Last,
+}
+
+/// Fills everything but `id`, `parent` and `cookie`, which are left 0.
+#[inline(always)]
+pub(crate) fn fill<M: Memory>(memory: M, addr: u64, tcp: bool, port: Port, out: &mut Sock) {
+    // One by one, so that no `memset` comes of it.
+    for field in [&raw mut out.id, &raw mut out.parent, &raw mut out.cookie] {
+        // SAFETY: fields of `out`.
+        unsafe { field.write_volatile(0) };
+    }
+    out.addr = addr;
+    let kind: u16 = memory.read(off!(family));
+    out.family = kind;
+    out.protocol = memory.read(off!(protocol));
+    out.state = u32::from(memory.read::<u8>(off!(state)));
+    let local: *mut u64 = out.local.as_mut_ptr().cast();
+    let peer: *mut u64 = out.peer.as_mut_ptr().cast();
+    let (v6_local, v6_peer) = (off!(v6_rcv_saddr), off!(v6_daddr));
+    // SAFETY: both are 16 bytes at addresses that are multiples of 8 in every record.
+    unsafe {
+        if kind == family::INET6 && v6_local != ABSENT && v6_peer != ABSENT {
+            local.write(memory.read(v6_local));
+            local.add(1).write(memory.read(v6_local + 8));
+            peer.write(memory.read(v6_peer));
+            peer.add(1).write(memory.read(v6_peer + 8));
+        } else {
+            local.write(u64::from(memory.read::<u32>(off!(rcv_saddr))));
+            local.add(1).write(0);
+            peer.write(u64::from(memory.read::<u32>(off!(daddr))));
+            peer.add(1).write(0);
+        }
+    }
+    let mut number: u16 = memory.read(off!(num));
+    if number == 0 && port == Port::Last {
+        number = u16::from_be(memory.read(off!(sport)));
+    }
+    out.local_port = number;
+    out.peer_port = u16::from_be(memory.read(off!(dport)));
+    out.netns = memory.follow(off!(net)).read(off!(net_inum));
+    out.mptcp = if tcp { mptcp_of(memory) } else { 0 };
+}
+
+/// The MPTCP socket that a TCP socket is a subflow of; 0 if it is none.
+#[inline(always)]
+pub(crate) fn mptcp_of<M: Memory>(tcp: M) -> u64 {
+    let (is_mptcp, conn) = (off!(is_mptcp), off!(subflow_conn));
+    if is_mptcp == ABSENT || conn == ABSENT || tcp.read::<u8>(is_mptcp) & 1 == 0 {
+        return 0;
+    }
+    let subflow: u64 = tcp.read(off!(ulp_data));
+    if subflow == 0 { 0 } else { Raw(subflow as *const c_void).read(conn) }
+}
+
+/// The kernel's cookie of a typed socket, made if it has none.
+#[inline(always)]
+pub(crate) fn cookie(sk: *const c_void) -> u64 {
+    // SAFETY: the verifier checks the pointer.
+    unsafe { bpf_get_socket_cookie(sk.cast_mut()) }
+}
+
+/// Reads a TCP socket's counts; returns flags for the record's head.
+#[inline(always)]
+pub(crate) fn fill_tcp_stats(tcp: Typed, out: &mut Stats) -> u32 {
+    out.received = tcp.read(off!(bytes_received));
+    out.acked = tcp.read(off!(bytes_acked));
+    out.srtt = tcp.read(off!(srtt));
+    out.retransmits = tcp.read(off!(total_retrans));
+    out.unread = tcp.read::<u32>(off!(rcv_nxt)).wrapping_sub(tcp.read(off!(copied_seq)));
+    out.unacked = tcp.read::<u32>(off!(write_seq)).wrapping_sub(tcp.read(off!(snd_una)));
+    let sent: u32 = tcp.read(off!(segs_out));
+    let nothing = if sent == 0 { flag::NOTHING_SENT } else { 0 };
+    fill_sock_stats(tcp, out) | nothing | flag::HAS_STATS
+}
+
+/// Reads what every socket counts; returns flags for the record's head.
+#[inline(always)]
+pub(crate) fn fill_sock_stats<M: Memory>(sock: M, out: &mut Stats) -> u32 {
+    out.queue = sock.read(off!(ack_backlog));
+    out.backlog = sock.read(off!(max_ack_backlog));
+    let drops = off!(drops);
+    out.drops = if drops == ABSENT { 0 } else { sock.read(drops) };
+    out.error = sock.read(off!(err));
+    let bits: u64 = sock.read(off!(flags));
+    let mut flags = 0;
+    if bits & SOCK_DONE != 0 {
+        flags |= flag::FIN_RECEIVED;
+    }
+    if bits & SOCK_DEAD != 0 {
+        flags |= flag::ORPHAN;
+    }
+    flags
+}
+
+/// Fills the counts of a transport other than TCP.
+#[inline(always)]
+pub(crate) fn fill_other_stats(sk: *const c_void, protocol: u16, out: &mut Stats) -> u32 {
+    wipe(out);
+    let raw = Raw(sk);
+    let flags = fill_sock_stats(raw, out);
+    let (received, acked) = (off!(mptcp_received), off!(mptcp_acked));
+    if protocol != protocol::MPTCP || received == ABSENT || acked == ABSENT {
+        return flags;
+    }
+    out.received = raw.read(received);
+    out.acked = raw.read(acked);
+    flags | flag::HAS_STATS
+}
+
+/// Whether a typed socket is a whole `struct sock`; request and timewait sockets are smaller.
+#[inline(always)]
+pub(crate) fn is_full(sk: *const c_void) -> bool {
+    !matches!(Typed(sk).read::<u8>(off!(state)), state::TIME_WAIT | state::NEW_SYN_RECV)
+}

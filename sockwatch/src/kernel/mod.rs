@@ -1,0 +1,16 @@
+//! The only room that knows aya: what this kernel offers, the programs, the ring.
+
+pub mod btf;
+mod facts;
+mod load;
+pub mod offsets;
+mod probes;
+mod ring;
+mod snapshot;
+pub mod tracefs;
+
+pub use facts::{CAPABILITIES, Capability, Facts};
+pub use load::{INITIAL_PID_NAMESPACE, LoadError, Loaded, Missing, Options, load};
+pub use probes::{Hook, PROBES, Probe};
+pub use ring::{Losses, Ring};
+pub use snapshot::{Found, Iterators};

@@ -1,0 +1,121 @@
+//! The sockets that exist: BPF iterators, read once over all processes and once in each network namespace.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Read},
+    os::{fd::AsFd, unix::fs::MetadataExt},
+    path::PathBuf,
+    thread,
+};
+
+use aya::{
+    Ebpf,
+    programs::{Iter, ProgramError},
+};
+use nix::sched::{CloneFlags, setns};
+use sockwatch_ebpf::Snapshot;
+
+
+
+/// The iterator programs, loaded. Holds all the others too: dropping it takes everything out of the kernel.
+pub struct Iterators {
+    programs: Ebpf,
+}
+
+/// What an iteration found.
+#[derive(Default)]
+pub struct Found {
+    /// Records of [`Snapshot`], in no order.
+    pub records: Vec<Vec<u8>>,
+    /// What could not be looked at: a network namespace that can't be entered, an iterator that failed.
+    pub unseen: Vec<String>,
+}
+
+impl Iterators {
+    pub(super) fn new(programs: Ebpf) -> Self {
+        Self { programs }
+    }
+
+    /// Looks at all descriptors, if `holders` are asked for, and at all sockets of every network namespace that a process
+    /// or a name in /run/netns leads to.
+    pub fn run(&mut self, holders: bool) -> Found {
+        let mut found = Found::default();
+        if holders
+            && let Some(held) = iterator(&mut self.programs, "held")
+            && let Err(error) = open(held).and_then(|file| read(file, &mut found.records))
+        {
+            found.unseen.push(format!("iter/task_file: {error}"));
+        }
+        if let Some(exists) = iterator(&mut self.programs, "exists") {
+            // setns changes the calling thread only: a thread of its own, that ends with it.
+            thread::scope(|scope| {
+                scope.spawn(|| in_each_namespace(exists, &mut found));
+            });
+        }
+        found
+    }
+}
+
+/// A loaded iterator; none if this kernel refused it.
+fn iterator<'a>(programs: &'a mut Ebpf, name: &str) -> Option<&'a mut Iter> {
+    let program: &mut Iter = programs.program_mut(name)?.try_into().ok()?;
+    program.fd().is_ok().then_some(program)
+}
+
+fn in_each_namespace(exists: &mut Iter, found: &mut Found) {
+    let own = fs::metadata("/proc/thread-self/ns/net").map(|namespace| namespace.ino()).unwrap_or(0);
+    let mut look = |found: &mut Found, place: &str| {
+        if let Err(error) = open(exists).and_then(|file| read(file, &mut found.records)) {
+            found.unseen.push(format!("iter/tcp in {place}: {error}"));
+        }
+    };
+    look(found, "sockwatch's own network namespace");
+    for (inode, path) in network_namespaces() {
+        if inode == own {
+            continue;
+        }
+        let place = format!("network namespace {inode} ({})", path.display());
+        match File::open(&path).map_err(io::Error::from).and_then(|namespace| {
+            setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET).map_err(io::Error::from)
+        }) {
+            Ok(()) => look(found, &place),
+            Err(error) => found.unseen.push(format!("{place} can't be entered (it takes CAP_SYS_ADMIN): {error}")),
+        }
+    }
+}
+
+/// Every network namespace that can be found: inode, and a path that leads to it.
+fn network_namespaces() -> BTreeMap<u64, PathBuf> {
+    let mut found = BTreeMap::new();
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| {
+        let name = entry.file_name();
+        name.to_str()?.parse::<u32>().ok()?;
+        Some(entry.path().join("ns/net"))
+    });
+    let named = ["/run/netns", "/run/docker/netns"]
+        .iter()
+        .flat_map(|directory| fs::read_dir(directory).into_iter().flatten().flatten())
+        .map(|entry| entry.path());
+    for path in processes.chain(named) {
+        if let Ok(namespace) = fs::metadata(&path) {
+            found.entry(namespace.ino()).or_insert(path);
+        }
+    }
+    found
+}
+
+fn open(program: &mut Iter) -> io::Result<File> {
+    let other = |error: ProgramError| io::Error::other(error);
+    let link = program.attach().map_err(other)?;
+    let link = program.take_link(link).map_err(other)?;
+    link.into_file().map_err(io::Error::other)
+}
+
+fn read(mut file: File, records: &mut Vec<Vec<u8>>) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    let outcome = file.read_to_end(&mut bytes);
+    records.extend(bytes.chunks_exact(size_of::<Snapshot>()).map(<[u8]>::to_vec));
+    outcome.map(drop)
+}
+

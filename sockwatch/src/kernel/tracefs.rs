@@ -1,0 +1,56 @@
+//! tracefs, from which the kernel tells the numbers of its system-call tracepoints.
+
+use std::{path::Path, thread};
+
+use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, unshare},
+};
+
+/// Where tracefs is mounted on most hosts.
+const USUAL: &str = "/sys/kernel/tracing";
+
+/// Why tracefs can't be had.
+#[derive(Debug, thiserror::Error)]
+pub enum TracefsError {
+    /// No mount namespace of our own.
+    #[error(
+        "tracefs is not mounted, and mounting it for sockwatch alone failed (unshare: {0}): run `mount -t tracefs \
+         tracefs {USUAL}` as root, or give sockwatch CAP_SYS_ADMIN"
+    )]
+    Namespace(nix::Error),
+    /// It does not mount.
+    #[error(
+        "tracefs is not mounted, and mounting it for sockwatch alone failed (mount: {0}): run `mount -t tracefs \
+         tracefs {USUAL}` as root; a kernel without CONFIG_FTRACE_SYSCALLS has none"
+    )]
+    Mount(nix::Error),
+}
+
+/// Whether tracefs is mounted where it can be found.
+#[must_use]
+pub fn is_mounted() -> bool {
+    [USUAL, "/sys/kernel/debug/tracing"].iter().any(|place| Path::new(place).join("events").is_dir())
+}
+
+/// Runs `work` where tracefs can be read. Where the host has it not mounted, that is a thread with a mount namespace of
+/// its own: nobody else sees the mount, and it goes with the thread.
+///
+/// # Errors
+/// If it is not mounted and can't be.
+pub fn with<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, TracefsError> {
+    if is_mounted() {
+        return Ok(work());
+    }
+    thread::scope(|scope| {
+        let worker = scope.spawn(|| {
+            // Unsharing the mount namespace also unshares the thread's root and working directory (CLONE_FS).
+            unshare(CloneFlags::CLONE_NEWNS).map_err(TracefsError::Namespace)?;
+            let none: Option<&str> = None;
+            mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none).map_err(TracefsError::Mount)?;
+            mount(Some("tracefs"), USUAL, Some("tracefs"), MsFlags::empty(), none).map_err(TracefsError::Mount)?;
+            Ok(work())
+        });
+        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}

@@ -1,0 +1,88 @@
+//! Lost events, and what they leave in doubt.
+
+use super::{
+    host::{Host, MS, SECOND, process},
+    seen::Watch,
+};
+
+#[test]
+fn a_loss_marks_exactly_the_lives_that_overlap_it() {
+    let mut host = Host::new();
+    let curl = process("curl", 200);
+    let mut before = host.client("10.0.0.1:5000", "10.0.0.2:80");
+    host.closes_second(&mut before, &curl);
+    let mut during = host.client("10.0.0.1:5001", "10.0.0.2:80");
+    let open = host.client("10.0.0.1:5002", "10.0.0.2:80");
+    host.wait(SECOND);
+    let since = host.now;
+    let mut within = host.client("10.0.0.1:5003", "10.0.0.2:80");
+    host.closes_second(&mut within, &curl);
+    host.lost(3, since);
+    host.closes_second(&mut during, &curl);
+    host.wait(SECOND);
+    let mut after = host.client("10.0.0.1:5004", "10.0.0.2:80");
+    host.closes_second(&mut after, &curl);
+    let watch = Watch::all(&host);
+    assert_eq!(watch.lost, 3);
+    for (socket, complete) in [(&before, true), (&during, false), (&within, false), (&open, false), (&after, true)] {
+        assert_eq!(watch.life(socket).complete, complete, "{:?}", socket.sock.local);
+    }
+}
+
+#[test]
+fn an_address_that_is_used_again_ends_the_life_whose_end_was_missed() {
+    let mut host = Host::new();
+    let old = host.client("10.0.0.1:5000", "10.0.0.2:80");
+    let mut new = host.socket();
+    new.sock.key.addr = old.sock.key.addr;
+    host.connect(&mut new, "10.0.0.3:80", &process("curl", 200));
+    host.connected(&mut new, "10.0.0.1:5001");
+    host.closes_second(&mut new, &process("curl", 200));
+    let watch = Watch::all(&host);
+    assert_eq!(watch.path(&old), "connect established");
+    assert!(!watch.life(&old).complete);
+    assert_eq!(watch.ending(&old), "? ? time_wait?");
+    assert_eq!(watch.path(&new), "connect established close");
+    assert!(watch.life(&new).complete);
+    assert_eq!(watch.ending(&new), "peer fin");
+}
+
+#[test]
+fn a_socket_that_turns_up_after_a_loss_may_have_had_more() {
+    let mut host = Host::new();
+    host.lost(1, host.now);
+    host.wait(SECOND);
+    let mut orphan = host.socket();
+    orphan.sock.state = crate::event::State::Established;
+    host.closes_second(&mut orphan, &process("curl", 200));
+    let watch = Watch::all(&host);
+    assert!(!watch.life(&orphan).complete, "its start was lost, or was before the trace");
+}
+
+#[test]
+fn losses_are_told_at_once_and_once() {
+    let mut host = Host::new();
+    let client = host.client("10.0.0.1:5000", "10.0.0.2:80");
+    host.lost(7, host.now - MS);
+    let mut watch = Watch::default();
+    watch.give_all(&host);
+    assert_eq!(watch.lost, 7);
+    watch.finish();
+    assert_eq!(watch.lost, 7);
+    assert!(!watch.life(&client).complete);
+}
+
+#[test]
+fn losses_that_overlap_are_one() {
+    let mut host = Host::new();
+    let client = host.client("10.0.0.1:5000", "10.0.0.2:80");
+    let start = host.now;
+    host.wait(SECOND);
+    let mut late = host.client("10.0.0.1:5001", "10.0.0.2:80");
+    host.closes_second(&mut late, &process("curl", 200));
+    host.lost(1, host.now);
+    // Another processor reports later of an earlier time.
+    host.lost(1, start + 2);
+    let watch = Watch::all(&host);
+    assert!(!watch.life(&late).complete && !watch.life(&client).complete);
+}

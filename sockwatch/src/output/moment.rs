@@ -1,0 +1,78 @@
+//! What holds of a socket at one of its milestones. A life tells its last state; a socket that connects or listens again
+//! has earlier milestones of which that is not true.
+
+use crate::{
+    event::{Endpoint, Time},
+    lifecycle::{Life, Milestone, Phase, Role, Verdict},
+};
+
+/// A milestone of a life.
+#[derive(Clone, Copy)]
+pub(super) struct Moment<'a> {
+    pub(super) life: &'a Life,
+    pub(super) milestone: &'a Milestone,
+    /// Whether the socket has not started again since.
+    current: bool,
+}
+
+impl<'a> Moment<'a> {
+    /// A milestone of this life, which need not be one that its path keeps.
+    pub(super) fn of(life: &'a Life, milestone: &'a Milestone) -> Self {
+        let mut later =
+            life.path.iter().rev().take_while(|other| other.time >= milestone.time && !std::ptr::eq(*other, milestone));
+        let current = !later.any(|other| matches!(other.phase, Phase::Connect | Phase::Listen));
+        Self { life, milestone, current }
+    }
+
+    /// The life, as far as it tells of this moment.
+    pub(super) fn life_now(&self) -> Option<&'a Life> {
+        self.current.then_some(self.life)
+    }
+
+    /// The socket's own end.
+    pub(super) fn local(&self) -> Option<Endpoint> {
+        match self.milestone.phase {
+            Phase::Bind if self.milestone.error.is_some() => self.milestone.asked,
+            Phase::Bind => self.milestone.asked.or(self.life.local),
+            _ => self.life_now()?.local,
+        }
+    }
+
+    /// The other end.
+    pub(super) fn peer(&self) -> Option<Endpoint> {
+        match self.milestone.phase {
+            Phase::Bind | Phase::Listen => None,
+            _ => self.life_now()?.peer,
+        }
+    }
+
+    /// Whether this step of a server socket leads back to a listener.
+    pub(super) fn has_listener(&self) -> bool {
+        let from_listener = matches!(self.milestone.phase, Phase::SynReceived | Phase::Established | Phase::Accept);
+        from_listener && self.life.role == Some(Role::Server)
+    }
+
+    /// How it ended, if this is the end.
+    pub(super) fn verdict(&self) -> Option<Verdict> {
+        if self.milestone.phase != Phase::Close {
+            return None;
+        }
+        self.life_now()?.verdict()
+    }
+
+    /// When what ends here began: the connection, or else the attempt at one, or the listening. None if that was not
+    /// seen.
+    pub(super) fn began(&self) -> Option<Time> {
+        let before = || {
+            let path = self.life.path.iter().rev();
+            path.filter(|other| other.time <= self.milestone.time && other.error.is_none())
+        };
+        before()
+            .take_while(|other| !matches!(other.phase, Phase::Connect | Phase::Listen))
+            .find(|other| other.phase == Phase::Established)
+            .or_else(|| {
+                before().find(|other| matches!(other.phase, Phase::Connect | Phase::Listen | Phase::SynReceived))
+            })
+            .map(|other| other.time)
+    }
+}

@@ -1,0 +1,5 @@
+//! Where events come from.
+
+mod live;
+
+pub use live::{Live, Survey};

@@ -1,0 +1,125 @@
+//! A program that does with its sockets what a test tells it to (tests/data/actor.py).
+
+use std::{
+    cell::Cell,
+    io::Write,
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use nix::libc;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{Lines, Netns, data, wait_for};
+
+/// A Python process.
+pub(crate) struct Actor {
+    child: Child,
+    answers: Lines,
+    told: Cell<usize>,
+}
+
+impl Actor {
+    pub(crate) fn start() -> Self {
+        Self::run(Command::new(python()))
+    }
+
+    /// One in a network namespace.
+    pub(crate) fn within(netns: &Netns) -> Self {
+        Self::run(netns.command(python()))
+    }
+
+    /// One that `program`, such as setpriv, starts.
+    pub(crate) fn through(program: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(program);
+        command.args(arguments).arg(python());
+        Self::run(command)
+    }
+
+    fn run(mut command: Command) -> Self {
+        command.arg(data("actor.py")).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let answers = Lines::of(child.stdout.take().expect("stdout is a pipe"));
+        Self { child, answers, told: Cell::new(0) }
+    }
+
+    /// Its process; that of the program it was started through, where that stays.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Does something that must succeed.
+    pub(crate) fn tell(&self, code: &str) {
+        self.begin(code);
+        self.finish::<Value>();
+    }
+
+    /// Does something, and says what came of it.
+    pub(crate) fn ask<T: DeserializeOwned>(&self, code: &str) -> T {
+        self.begin(code);
+        self.finish()
+    }
+
+    /// Does something that must fail; returns the errno's name.
+    pub(crate) fn fail(&self, code: &str) -> String {
+        self.begin(code);
+        let answer = self.answer();
+        answer["error"].as_str().unwrap_or_else(|| panic!("{code} was expected to fail, and answered {answer}")).to_owned()
+    }
+
+    /// Begins something, and does not wait for the answer.
+    pub(crate) fn begin(&self, code: &str) {
+        let mut stdin = self.child.stdin.as_ref().expect("stdin is a pipe");
+        let line = Value::from(code).to_string();
+        writeln!(stdin, "{line}").unwrap_or_else(|error| panic!("the actor was to do {code}: {error}"));
+    }
+
+    /// Waits for the answer to what was begun.
+    pub(crate) fn finish<T: DeserializeOwned>(&self) -> T {
+        let mut answer = self.answer();
+        let value = answer.get_mut("value").map(Value::take).unwrap_or_else(|| panic!("the actor answered {answer}"));
+        serde_json::from_value(value.clone()).unwrap_or_else(|error| panic!("the actor answered {value}: {error}"))
+    }
+
+    fn answer(&self) -> Value {
+        let nth = self.told.get();
+        self.told.set(nth + 1);
+        let line = self.answers.wait_for("an actor's answer", |lines| lines.get(nth).cloned());
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("an actor wrote {line}: {error}"))
+    }
+
+    /// Waits until its main thread sleeps in accept().
+    pub(crate) fn wait_until_in_accept(&self) {
+        let calls = [libc::SYS_accept, libc::SYS_accept4].map(|call| format!("{call} "));
+        wait_for("a thread that sleeps in accept()", || {
+            let call = std::fs::read_to_string(format!("/proc/{}/syscall", self.pid())).ok()?;
+            calls.iter().any(|accept| call.starts_with(accept)).then_some(())
+        });
+    }
+
+    /// Ends it as SIGKILL does; its sockets are closed when this returns.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it is a child");
+    }
+
+    /// Waits until the process that was started is gone. What it forked may go on.
+    pub(crate) fn wait_for_exit(&mut self) {
+        self.child.wait().expect("it is a child");
+    }
+}
+
+impl Drop for Actor {
+    fn drop(&mut self) {
+        // What a fork of it may still read from has ended with this.
+        drop(self.child.stdin.take());
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Debian's, where it is: a wrapper in front of it would have another name and start slowly.
+pub(crate) fn python() -> &'static str {
+    if Path::new("/usr/bin/python3").exists() { "/usr/bin/python3" } else { "python3" }
+}

@@ -1,0 +1,124 @@
+//! `sockwatch trace`, run as a user runs it.
+
+use std::{
+    os::unix::process::ExitStatusExt,
+    process::{Child, Command, ExitStatus, Stdio},
+    time::Instant,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use super::{DEADLINE, Lines, Run, wait_for};
+
+/// The real binary.
+pub(crate) fn sockwatch(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sockwatch"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// One that runs.
+pub(crate) struct Trace {
+    child: Child,
+    stdout: Option<Lines>,
+    stderr: Option<Lines>,
+}
+
+/// What it left.
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: Vec<String>,
+    pub(crate) stderr: Vec<String>,
+}
+
+impl Ended {
+    /// Its exit code; -N if signal N ended it.
+    pub(crate) fn code(&self) -> i32 {
+        self.status.code().unwrap_or_else(|| -self.status.signal().unwrap_or(0))
+    }
+}
+
+impl Trace {
+    /// `sockwatch trace --json`, ready.
+    pub(super) fn json(arguments: &[&str]) -> Self {
+        Self::ready(sockwatch(&["trace", "--json"]).args(arguments))
+    }
+
+    /// `sockwatch trace` for people, ready.
+    pub(crate) fn text(arguments: &[&str]) -> Self {
+        Self::ready(sockwatch(&["trace"]).args(arguments))
+    }
+
+    /// Starts a command, and waits until it says that it is ready.
+    pub(crate) fn ready(command: &mut Command) -> Self {
+        let trace = Self::start(command);
+        trace.stderr().wait_for("sockwatch: ready", |lines| {
+            lines.iter().any(|line| line.starts_with("sockwatch: ready")).then_some(())
+        });
+        trace
+    }
+
+    pub(crate) fn start(command: &mut Command) -> Self {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let stdout = Some(Lines::of(child.stdout.take().expect("stdout is a pipe")));
+        let stderr = Some(Lines::of(child.stderr.take().expect("stderr is a pipe")));
+        Self { child, stdout, stderr }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it showed so far.
+    pub(crate) fn stdout(&self) -> &Lines {
+        self.stdout.as_ref().expect("it has not ended")
+    }
+
+    fn stderr(&self) -> &Lines {
+        self.stderr.as_ref().expect("it has not ended")
+    }
+
+    /// Ends it as Ctrl-C does, and expects that it saw everything.
+    pub(crate) fn stop(self) -> Run {
+        self.stop_with(0)
+    }
+
+    /// Ends it, and expects an exit code.
+    pub(crate) fn stop_with(self, code: i32) -> Run {
+        self.signal(Signal::SIGINT);
+        self.end_with(code)
+    }
+
+    /// Waits until it ends by itself, and expects an exit code.
+    pub(crate) fn end_with(self, code: i32) -> Run {
+        let ended = self.end();
+        let lines = if ended.stdout.len() > 50 { &ended.stdout[ended.stdout.len() - 50..] } else { &ended.stdout };
+        assert_eq!(ended.code(), code, "exit code; stderr:\n{}\nstdout:\n{}", ended.stderr.join("\n"), lines.join("\n"));
+        Run::read(&ended.stdout, ended.stderr)
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.pid().cast_signed()), signal).expect("sockwatch runs");
+    }
+
+    /// Waits until it ends.
+    pub(crate) fn end(mut self) -> Ended {
+        let started = Instant::now();
+        let status = wait_for("the end of sockwatch", || self.child.try_wait().expect("it is a child"));
+        assert!(started.elapsed() < DEADLINE);
+        let stdout = self.stdout.take().expect("it has not ended").all();
+        let stderr = self.stderr.take().expect("it has not ended").all();
+        Ended { status, stdout, stderr }
+    }
+}
+
+impl Drop for Trace {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,53 @@
+//! Chores of the repository: `cargo xtask CHORE`. One file per chore.
+
+mod apt;
+mod build_ebpf;
+mod check;
+mod command;
+mod digest;
+mod flags;
+mod object;
+mod privilege;
+mod repo;
+mod run;
+mod setup;
+mod test;
+mod toolchain;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Chores of the sockwatch repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Build the kernel object, sockwatch/prebuilt/sockwatch.bpf.o, or check the committed one.
+    BuildEbpf(build_ebpf::Options),
+    /// Build sockwatch in release and run it, as root.
+    Run(run::Options),
+    /// Install the programs that the end-to-end tests drive, then run every test, as root.
+    Test(test::Options),
+    /// What to run before pushing: formatting, lints, unit tests, and that the kernel object is not stale.
+    Check,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().chore {
+        Chore::BuildEbpf(options) => build_ebpf::build_ebpf(&options),
+        Chore::Run(options) => run::run(&options),
+        Chore::Test(options) => test::test(&options),
+        Chore::Check => check::check(),
+    };
+    if let Err(error) = done {
+        eprintln!("xtask: {error:#}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
