@@ -105,12 +105,10 @@ pub mod flag {
     pub const NOTHING_SENT: u32 = 8;
     /// `CLOSE`, snapshots: the [`Stats`](super::Stats) could be read (false for a transport other than TCP).
     pub const HAS_STATS: u32 = 16;
-    /// `EXISTS`: a half-open connection (request socket).
-    pub const REQUEST: u32 = 32;
-    /// `EXISTS`: a timewait socket.
-    pub const TIMEWAIT: u32 = 64;
+    /// `CLOSE`, snapshots: there is no `struct socket`, so nobody can hold it: it waits to be accepted, or is an orphan.
+    pub const UNHELD: u32 = 32;
     /// `EXEC`: the path did not fit, its start is missing.
-    pub const TRUNCATED: u32 = 128;
+    pub const TRUNCATED: u32 = 64;
 }
 
 /// Which socket, and what it is connected to.

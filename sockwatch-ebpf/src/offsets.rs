@@ -66,6 +66,8 @@ offsets! {
     kind = "sock"."sk_type" required,
     /// Bits of `enum sock_flags`.
     flags = "sock_common"."skc_flags" required,
+    /// The `struct socket` that a file is for; null while nobody has accepted it, and of an orphan.
+    socket = "sock"."sk_socket" required,
     /// Pending error.
     err = "sock"."sk_err" required,
     /// Length of the accept queue.

@@ -168,6 +168,9 @@ pub(crate) fn fill_sock_stats<M: Memory>(sock: M, out: &mut Stats) -> u32 {
     if bits & SOCK_DEAD != 0 {
         flags |= flag::ORPHAN;
     }
+    if sock.read::<u64>(off!(socket)) == 0 {
+        flags |= flag::UNHELD;
+    }
     flags
 }
 

@@ -54,17 +54,29 @@ impl Trace {
 
     /// Starts a command, and waits until it says that it is ready.
     pub(crate) fn ready(command: &mut Command) -> Self {
-        let trace = Self::start(command);
-        trace.stderr().wait_for("sockwatch: ready", |lines| {
-            lines.iter().any(|line| line.starts_with("sockwatch: ready")).then_some(())
-        });
-        trace
+        Self::start(command).when_ready()
     }
 
+    fn when_ready(self) -> Self {
+        self.stderr().wait_for("sockwatch: ready", |lines| {
+            lines.iter().any(|line| line.starts_with("sockwatch: ready")).then_some(())
+        });
+        self
+    }
+
+    /// As above, with its output elsewhere.
+    pub(crate) fn ready_into(command: &mut Command, stdout: Stdio) -> Self {
+        Self::spawn(command.stdout(stdout)).when_ready()
+    }
+
+    /// Starts a command that may end at once.
     pub(crate) fn start(command: &mut Command) -> Self {
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let stdout = Some(Lines::of(child.stdout.take().expect("stdout is a pipe")));
+        Self::spawn(command.stdout(Stdio::piped()))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let stdout = child.stdout.take().map(Lines::of);
         let stderr = Some(Lines::of(child.stderr.take().expect("stderr is a pipe")));
         Self { child, stdout, stderr }
     }
@@ -110,7 +122,7 @@ impl Trace {
         let started = Instant::now();
         let status = wait_for("the end of sockwatch", || self.child.try_wait().expect("it is a child"));
         assert!(started.elapsed() < DEADLINE);
-        let stdout = self.stdout.take().expect("it has not ended").all();
+        let stdout = self.stdout.take().map(Lines::all).unwrap_or_default();
         let stderr = self.stderr.take().expect("it has not ended").all();
         Ended { status, stdout, stderr }
     }

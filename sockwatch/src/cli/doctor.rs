@@ -80,11 +80,11 @@ fn examine() -> anyhow::Result<Findings<'static>> {
     };
     let probes = PROBES.iter().map(|probe| Finding {
         probe: probe.name(),
-        attached: attached.iter().any(|attached| attached.program == probe.program),
+        attached: attached.contains(probe),
         required: probe.required,
         gives: probe.gives,
         without: probe.without,
-        why_not: missing.iter().find(|missing| missing.probe.program == probe.program).map(|missing| missing.why.clone()),
+        why_not: missing.iter().find(|missing| missing.probe == *probe).map(|missing| missing.why.clone()),
     });
     Ok(Findings {
         r#type: "doctor",
@@ -122,14 +122,18 @@ fn print(out: &mut impl Write, findings: &Findings<'_>) -> io::Result<()> {
         writeln!(out, "  {}  {name:<20} {used_for}", mark(*have))?;
     }
     writeln!(out, "\nprobes")?;
-    for Finding { probe, attached, required: _, gives, without, why_not } in &findings.probes {
-        writeln!(out, "  {}  {probe}\n             gives {gives}", mark(*attached))?;
-        if let Some(why) = why_not {
-            writeln!(out, "             not attached: {}\n             lost by it: {without}", shown(why))?;
+    for Finding { probe, attached, required: _, gives, without: _, why_not: _ } in &findings.probes {
+        writeln!(out, "  {}  {probe:<27} {gives}", mark(*attached))?;
+    }
+    if let Some(error) = &findings.error {
+        return writeln!(out, "\nsockwatch trace will not work here: {}", shown(error));
+    }
+    let mut told: Vec<&str> = Vec::new();
+    for why in findings.probes.iter().filter_map(|finding| finding.why_not.as_deref()) {
+        if !told.contains(&why) {
+            told.push(why);
+            writeln!(out, "\nmissing: {}", shown(why))?;
         }
     }
-    match &findings.error {
-        None => writeln!(out, "\nsockwatch trace will work here."),
-        Some(error) => writeln!(out, "\nsockwatch trace will not work here: {error}"),
-    }
+    writeln!(out, "\nsockwatch trace will work here{}.", if told.is_empty() { "" } else { ", without what is missing" })
 }

@@ -12,16 +12,16 @@ pub(super) fn ready(probes: usize, sockets: usize, took: Duration) {
     line(&format!("ready ({probes} probes, {sockets} existing sockets, {} ms)", took.as_millis()));
 }
 
-/// What this run does not see.
+/// What this run does not see. What fails for the same reason is told in one line.
 pub(super) fn degraded(all: &[Degraded]) {
-    // System-call probes come in pairs and fail for the same reason: one line for each reason.
-    let mut told: Vec<(&str, &str)> = Vec::new();
-    for Degraded { probe, why, lost } in all {
-        if told.contains(&(why, lost)) {
-            continue;
-        }
-        told.push((why, lost));
-        line(&format!("without {probe}: {lost} can't be shown ({why})"));
+    let mut reasons: Vec<&str> = all.iter().map(|degraded| degraded.why.as_str()).collect();
+    reasons.sort_unstable();
+    reasons.dedup();
+    for reason in reasons {
+        let same = all.iter().filter(|degraded| degraded.why == reason);
+        let (probes, lost): (Vec<&str>, Vec<&str>) =
+            same.map(|degraded| (degraded.probe.as_str(), degraded.lost.as_str())).unzip();
+        line(&format!("without {}: {reason}. Not shown: {}", probes.join(", "), lost.join("; ")));
     }
 }
 

@@ -178,6 +178,7 @@ impl Reader<'_> {
             counted: flags & flag::HAS_STATS != 0,
             fin_received: flags & flag::FIN_RECEIVED != 0,
             orphan: flags & flag::ORPHAN != 0,
+            unheld: flags & flag::UNHELD != 0,
             nothing_sent: flags & flag::NOTHING_SENT != 0,
         })
     }

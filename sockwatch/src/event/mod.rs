@@ -250,6 +250,8 @@ pub struct Stats {
     pub fin_received: bool,
     /// No descriptor holds it any more.
     pub orphan: bool,
+    /// Nobody can hold it: it waits to be accepted, or is an orphan.
+    pub unheld: bool,
     /// No segment was ever sent.
     pub nothing_sent: bool,
 }

@@ -9,8 +9,11 @@ use aya::{
 };
 use sockwatch_ebpf::{ABI_VERSION, Config, Offsets};
 
+use nix::libc;
+
 use super::{
     btf::{Btf, BtfError, KERNEL_BTF},
+    facts::{CAPABILITIES, Facts},
     offsets::{self, MissingOffsets},
     probes::{Hook, PROBES, Probe},
     ring::{Losses, Ring},
@@ -48,7 +51,7 @@ pub enum LoadError {
         /// Which.
         probe: String,
         /// Why.
-        error: Box<ProgramError>,
+        error: Box<AttachError>,
     },
     /// A map is missing or of another kind.
     #[error("can't use the kernel object's map {0}: {1}")]
@@ -59,6 +62,17 @@ pub enum LoadError {
     /// The object was built from other sources.
     #[error("the kernel object lacks {0}: it was built from other sources; run `cargo xtask build-ebpf`")]
     Stale(&'static str),
+}
+
+/// Why a probe could not be attached.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// The kernel refused a program.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// Its tracepoints can't be found.
+    #[error(transparent)]
+    Tracefs(#[from] TracefsError),
 }
 
 /// An error with its causes, in one line, without what the verifier printed (which is many).
@@ -80,25 +94,48 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// What the user can do, for the refusals that have a remedy.
-fn hint(error: &(dyn std::error::Error + 'static)) -> &'static str {
+fn hint(error: &(dyn std::error::Error + 'static)) -> String {
     let mut next = Some(error);
     while let Some(error) = next {
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            return match error.raw_os_error() {
-                Some(1 | 13) => {
-                    ". Run it as root, or give the program CAP_BPF, CAP_PERFMON and CAP_DAC_READ_SEARCH; \
-                     `sockwatch doctor` says what is missing"
-                }
-                _ => "",
-            };
+        match error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
+            Some(libc::EPERM | libc::EACCES) => return privileges(&Facts::gather()),
+            Some(libc::EINVAL) => {
+                return format!(
+                    ". sockwatch needs what Linux 5.15 and newer have; this is {}",
+                    Facts::gather().kernel
+                );
+            }
+            _ => next = error.source(),
         }
-        next = error.source();
     }
-    ""
+    String::new()
+}
+
+/// What is missing where the kernel says that something is not permitted.
+fn privileges(facts: &Facts) -> String {
+    let lacking: Vec<&str> = CAPABILITIES
+        .iter()
+        .filter(|capability| capability.required && !facts.may(capability))
+        .map(|capability| capability.name)
+        .collect();
+    if lacking.is_empty() {
+        let lockdown = facts.lockdown.as_ref().filter(|mode| mode.as_bytes() == b"confidentiality");
+        return match lockdown {
+            Some(_) => ". The kernel is locked down (confidentiality), which allows no tracing".to_owned(),
+            None => ". The capabilities are there: a seccomp profile or a security module forbids it (in a container, \
+                     run it with --privileged, or on the host)"
+                .to_owned(),
+        };
+    }
+    format!(
+        ". This process lacks {}: run it as root, with sudo, or with these capabilities (in a container: --cap-add); \
+         `sockwatch doctor` tells what each is for",
+        lacking.join(", ")
+    )
 }
 
 /// A probe that could not be attached.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Missing {
     /// Which.
     pub probe: Probe,
@@ -155,22 +192,25 @@ pub fn load(options: Options) -> Result<Loaded, LoadError> {
         .load(OBJECT)
         .map_err(|error| LoadError::Object(Box::new(error)))?;
 
+    let attempts = tracefs::with(|tracefs| {
+        let attempt = |probe: &Probe| Ok((*probe, attach(&mut ebpf, probe, &kernel, tracefs)?));
+        PROBES.iter().map(attempt).collect::<Result<Vec<_>, LoadError>>()
+    })?;
     let mut attached = Vec::new();
     let mut missing = Vec::new();
-    for probe in PROBES {
-        match attach(&mut ebpf, probe, &kernel)? {
-            Ok(()) => attached.push(*probe),
+    for (probe, attempt) in attempts {
+        match attempt {
+            Ok(()) => attached.push(probe),
             Err(error) if probe.required => {
                 return Err(LoadError::Program { probe: probe.name(), error: Box::new(error) });
             }
-            Err(error) => missing.push(Missing { probe: *probe, why: chain(&error) }),
+            Err(error) => missing.push(Missing { probe, why: chain(&error) }),
         }
     }
-    attach_calls(&mut ebpf, &mut attached, &mut missing)?;
 
     let mut counted = Vec::new();
-    for probe in &attached {
-        let program = ebpf.program(probe.program).ok_or(LoadError::Stale(probe.program))?;
+    for name in attached.iter().flat_map(Probe::programs) {
+        let program = ebpf.program(name).ok_or(LoadError::Stale(name))?;
         if let Ok(fd) = program.fd().map(|fd| fd.as_fd().try_clone_to_owned()) {
             counted.extend(fd);
         }
@@ -188,49 +228,65 @@ pub fn load(options: Options) -> Result<Loaded, LoadError> {
     })
 }
 
-/// Loads a program and attaches it, unless it is for a system call: those wait for [`attach_calls`].
-fn attach(ebpf: &mut Ebpf, probe: &Probe, kernel: &AyaBtf) -> Result<Result<(), ProgramError>, LoadError> {
-    let program = ebpf.program_mut(probe.program).ok_or(LoadError::Stale(probe.program))?;
+/// Loads the programs of a probe and attaches them. A probe is attached whole or not at all.
+fn attach(
+    ebpf: &mut Ebpf,
+    probe: &Probe,
+    kernel: &AyaBtf,
+    tracefs: &Result<(), TracefsError>,
+) -> Result<Result<(), AttachError>, LoadError> {
+    for name in probe.programs() {
+        ebpf.program(name).ok_or(LoadError::Stale(name))?;
+    }
     Ok(match probe.hook {
-        Hook::Typed(name) => <&mut BtfTracePoint>::try_from(program).and_then(|program| {
-            program.load(name, kernel)?;
-            program.attach().map(drop)
-        }),
-        Hook::Calls(_) => <&mut TracePoint>::try_from(program).and_then(TracePoint::load),
-        Hook::Iterator(name) => <&mut Iter>::try_from(program).and_then(|program| program.load(name, kernel)),
+        Hook::Typed(name) => attach_typed(ebpf, name, kernel).map_err(Into::into),
+        Hook::Iterator(name, program) => load_iterator(ebpf, program, name, kernel).map_err(Into::into),
+        Hook::Call(_, programs) => match tracefs {
+            Err(error) => Err(error.clone().into()),
+            Ok(()) => {
+                let outcome = programs.iter().try_for_each(|(program, names)| attach_call(ebpf, program, names));
+                if outcome.is_err() {
+                    for (program, _) in programs {
+                        detach(ebpf, program);
+                    }
+                }
+                outcome.map_err(Into::into)
+            }
+        },
     })
 }
 
-/// Attaches the system-call programs, with tracefs mounted for this alone where the host has it not.
-fn attach_calls(ebpf: &mut Ebpf, attached: &mut Vec<Probe>, missing: &mut Vec<Missing>) -> Result<(), LoadError> {
-    let calls: Vec<Probe> = attached.extract_if(.., |probe| matches!(probe.hook, Hook::Calls(_))).collect();
-    let outcome = tracefs::with(|| {
-        calls.iter().map(|probe| (*probe, attach_call(ebpf, probe))).collect::<Vec<_>>()
-    });
-    match outcome {
-        Ok(outcomes) => {
-            for (probe, outcome) in outcomes {
-                match outcome {
-                    Ok(()) => attached.push(probe),
-                    Err(error) => missing.push(Missing { probe, why: chain(&error) }),
-                }
-            }
-        }
-        Err(error @ (TracefsError::Mount(_) | TracefsError::Namespace(_))) => {
-            missing.extend(calls.into_iter().map(|probe| Missing { probe, why: error.to_string() }));
-        }
-    }
-    Ok(())
+fn program<'a, T>(ebpf: &'a mut Ebpf, name: &str) -> Result<T, ProgramError>
+where
+    T: TryFrom<&'a mut Program, Error = ProgramError>,
+{
+    // Asked for by `attach` before: it is there.
+    let program = ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)?;
+    program.try_into()
 }
 
-fn attach_call(ebpf: &mut Ebpf, probe: &Probe) -> Result<(), ProgramError> {
-    let (Some(Program::TracePoint(program)), Hook::Calls(names)) = (ebpf.program_mut(probe.program), probe.hook) else {
-        return Ok(());
-    };
-    for name in names {
-        program.attach("syscalls", name)?;
+fn attach_typed(ebpf: &mut Ebpf, name: &str, kernel: &AyaBtf) -> Result<(), ProgramError> {
+    let program: &mut BtfTracePoint = program(ebpf, name)?;
+    program.load(name, kernel)?;
+    program.attach().map(drop)
+}
+
+fn load_iterator(ebpf: &mut Ebpf, name: &str, iterator: &str, kernel: &AyaBtf) -> Result<(), ProgramError> {
+    let program: &mut Iter = program(ebpf, name)?;
+    program.load(iterator, kernel)
+}
+
+fn attach_call(ebpf: &mut Ebpf, name: &str, tracepoints: &[&str]) -> Result<(), ProgramError> {
+    let program: &mut TracePoint = program(ebpf, name)?;
+    program.load()?;
+    tracepoints.iter().try_for_each(|tracepoint| program.attach("syscalls", tracepoint).map(drop))
+}
+
+fn detach(ebpf: &mut Ebpf, name: &str) {
+    if let Ok(program) = program::<&mut TracePoint>(ebpf, name) {
+        // It may never have been loaded.
+        let _ = program.unload();
     }
-    Ok(())
 }
 
 /// The inode of this process's pid namespace, or 0 for the initial one, as [`Config::pid_namespace`] wants it.

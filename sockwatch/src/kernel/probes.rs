@@ -1,21 +1,22 @@
 //! The probes: one table of what each needs, what it gives, and what is lost without it.
 
-/// How a program is attached.
+/// A system-call program: its name in the object, and the tracepoints that it is attached to.
+pub type CallProgram = (&'static str, &'static [&'static str]);
+
+/// How a probe is attached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Hook {
-    /// A BTF-typed raw tracepoint (`tp_btf`), by its name.
+    /// A BTF-typed raw tracepoint (`tp_btf`), by its name. The program is named after it.
     Typed(&'static str),
-    /// `syscalls:*` tracepoints, by their names; they need tracefs.
-    Calls(&'static [&'static str]),
-    /// A BPF iterator, by its name.
-    Iterator(&'static str),
+    /// A system call, by its name: `syscalls:*` tracepoints, which need tracefs.
+    Call(&'static str, &'static [CallProgram]),
+    /// A BPF iterator by its name, and its program.
+    Iterator(&'static str, &'static str),
 }
 
-/// One kernel program.
-#[derive(Clone, Copy, Debug)]
+/// Something in the kernel that sockwatch looks through.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Probe {
-    /// Name of the program in the object.
-    pub program: &'static str,
     /// Where it is attached.
     pub hook: Hook,
     /// Whether sockwatch is of no use without it.
@@ -32,62 +33,107 @@ impl Probe {
     pub fn name(&self) -> String {
         match self.hook {
             Hook::Typed(name) => format!("tp_btf/{name}"),
-            Hook::Calls(names) => format!("tracepoint/syscalls:{}", names.join(",")),
-            Hook::Iterator(name) => format!("iter/{name}"),
+            Hook::Call(name, _) => format!("syscalls/{name}"),
+            Hook::Iterator(name, _) => format!("iter/{name}"),
         }
+    }
+
+    /// Its programs in the object.
+    pub fn programs(&self) -> impl Iterator<Item = &'static str> {
+        let (one, more) = match self.hook {
+            Hook::Typed(program) | Hook::Iterator(_, program) => (Some(program), &[][..]),
+            Hook::Call(_, programs) => (None, programs),
+        };
+        one.into_iter().chain(more.iter().map(|(program, _)| *program))
     }
 }
 
-const fn typed(name: &'static str, required: bool, gives: &'static str, without: &'static str) -> Probe {
-    Probe { program: name, hook: Hook::Typed(name), required, gives, without }
-}
-
-const fn calls(
-    program: &'static str,
-    names: &'static [&'static str],
-    gives: &'static str,
-    without: &'static str,
-) -> Probe {
-    Probe { program, hook: Hook::Calls(names), required: false, gives, without }
-}
-
-const BINDS: &str = "bind events: who bound, and binds that failed";
-const LISTENS: &str = "the descriptor and the given backlog of a listener, and listens that failed";
-const CONNECTS: &str = "the descriptor of a client, and connects that failed before a SYN";
-const ACCEPTS: &str = "accept events: which process took a connection, as which descriptor, after what wait";
-
-/// In the order in which they are attached: what ends lives first, what begins them last, so that no life begins whose
-/// end would be missed.
+/// In the order in which they are attached: what ends lives before what begins them, so that no life begins whose end
+/// would be missed; the iterators last, when nothing that is new escapes the others.
 pub const PROBES: &[Probe] = &[
-    typed("tcp_destroy_sock", true, "the end of a socket's life", "no life would ever end"),
-    typed("tcp_retransmit_skb", false, "retransmit events", "retransmit events (their number is still known at close)"),
-    typed("tcp_send_reset", false, "resets sent", "resets sent: whether a local close was a reset"),
-    typed("tcp_receive_reset", false, "resets received", "reset_received events"),
-    typed(
-        "sched_process_exec",
-        false,
-        "the executable of processes that end at once",
-        "the executable of processes that end before /proc is read",
-    ),
-    calls("sys_enter_bind", &["sys_enter_bind"], BINDS, BINDS),
-    calls("sys_exit_bind", &["sys_exit_bind"], BINDS, BINDS),
-    calls("sys_enter_listen", &["sys_enter_listen"], LISTENS, LISTENS),
-    calls("sys_exit_listen", &["sys_exit_listen"], LISTENS, LISTENS),
-    calls("sys_enter_connect", &["sys_enter_connect"], CONNECTS, CONNECTS),
-    calls("sys_exit_connect", &["sys_exit_connect"], CONNECTS, CONNECTS),
-    calls("sys_enter_accept", &["sys_enter_accept", "sys_enter_accept4"], "accepts that failed", "accepts that failed"),
-    calls("sys_exit_accept", &["sys_exit_accept", "sys_exit_accept4"], ACCEPTS, ACCEPTS),
-    typed("inet_sock_set_state", true, "every change of a socket's state", "there is nothing to show"),
     Probe {
-        program: "held",
-        hook: Hook::Iterator("task_file"),
-        required: false,
-        gives: "the sockets that exist already, and who holds them",
-        without: "sockets older than the trace, and who holds them",
+        hook: Hook::Typed("tcp_destroy_sock"),
+        required: true,
+        gives: "the end of a socket's life",
+        without: "the end of a socket's life",
     },
     Probe {
-        program: "exists",
-        hook: Hook::Iterator("tcp"),
+        hook: Hook::Typed("tcp_retransmit_skb"),
+        required: false,
+        gives: "retransmit events",
+        without: "retransmit events (their number is still known at close)",
+    },
+    Probe {
+        hook: Hook::Typed("tcp_send_reset"),
+        required: false,
+        gives: "resets sent",
+        without: "resets sent, and with them whether a close on this side was a reset",
+    },
+    Probe {
+        hook: Hook::Typed("tcp_receive_reset"),
+        required: false,
+        gives: "resets received",
+        without: "reset_received events",
+    },
+    Probe {
+        hook: Hook::Typed("sched_process_exec"),
+        required: false,
+        gives: "the executable of processes that end at once",
+        without: "the executable of processes that end before /proc is read",
+    },
+    Probe {
+        hook: Hook::Call(
+            "bind",
+            &[("sys_enter_bind", &["sys_enter_bind"]), ("sys_exit_bind", &["sys_exit_bind"])],
+        ),
+        required: false,
+        gives: "who bound, and binds that failed",
+        without: "binds",
+    },
+    Probe {
+        hook: Hook::Call(
+            "listen",
+            &[("sys_enter_listen", &["sys_enter_listen"]), ("sys_exit_listen", &["sys_exit_listen"])],
+        ),
+        required: false,
+        gives: "a listener's descriptor and the backlog it was given, and listens that failed",
+        without: "a listener's descriptor and the backlog it was given, and listens that failed",
+    },
+    Probe {
+        hook: Hook::Call(
+            "connect",
+            &[("sys_enter_connect", &["sys_enter_connect"]), ("sys_exit_connect", &["sys_exit_connect"])],
+        ),
+        required: false,
+        gives: "a client's descriptor, and connects that failed before a SYN",
+        without: "a client's descriptor, and connects that failed before a SYN",
+    },
+    Probe {
+        hook: Hook::Call(
+            "accept",
+            &[
+                ("sys_enter_accept", &["sys_enter_accept", "sys_enter_accept4"]),
+                ("sys_exit_accept", &["sys_exit_accept", "sys_exit_accept4"]),
+            ],
+        ),
+        required: false,
+        gives: "which process took a connection, as which descriptor, after what wait; accepts that failed",
+        without: "accepts: which process took a connection",
+    },
+    Probe {
+        hook: Hook::Typed("inet_sock_set_state"),
+        required: true,
+        gives: "every change of a socket's state",
+        without: "every change of a socket's state",
+    },
+    Probe {
+        hook: Hook::Iterator("task_file", "held"),
+        required: false,
+        gives: "the sockets that exist already, and who holds them",
+        without: "who holds the sockets that are older than the trace",
+    },
+    Probe {
+        hook: Hook::Iterator("tcp", "exists"),
         required: false,
         gives: "the existing sockets that no descriptor holds",
         without: "sockets older than the trace that no descriptor holds (accept queues)",

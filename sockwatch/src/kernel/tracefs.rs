@@ -11,7 +11,7 @@ use nix::{
 const USUAL: &str = "/sys/kernel/tracing";
 
 /// Why tracefs can't be had.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum TracefsError {
     /// No mount namespace of our own.
     #[error(
@@ -33,24 +33,22 @@ pub fn is_mounted() -> bool {
     [USUAL, "/sys/kernel/debug/tracing"].iter().any(|place| Path::new(place).join("events").is_dir())
 }
 
-/// Runs `work` where tracefs can be read. Where the host has it not mounted, that is a thread with a mount namespace of
-/// its own: nobody else sees the mount, and it goes with the thread.
-///
-/// # Errors
-/// If it is not mounted and can't be.
-pub fn with<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, TracefsError> {
+/// Runs `work` where tracefs can be read, or tells it why it can't. Where the host has it not mounted, that is a thread
+/// with a mount namespace of its own: nobody else sees the mount, and it goes with the thread.
+pub fn with<T: Send>(work: impl FnOnce(&Result<(), TracefsError>) -> T + Send) -> T {
     if is_mounted() {
-        return Ok(work());
+        return work(&Ok(()));
     }
     thread::scope(|scope| {
-        let worker = scope.spawn(|| {
-            // Unsharing the mount namespace also unshares the thread's root and working directory (CLONE_FS).
-            unshare(CloneFlags::CLONE_NEWNS).map_err(TracefsError::Namespace)?;
-            let none: Option<&str> = None;
-            mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none).map_err(TracefsError::Mount)?;
-            mount(Some("tracefs"), USUAL, Some("tracefs"), MsFlags::empty(), none).map_err(TracefsError::Mount)?;
-            Ok(work())
-        });
+        let worker = scope.spawn(|| work(&mount_privately()));
         worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
+}
+
+fn mount_privately() -> Result<(), TracefsError> {
+    let none: Option<&str> = None;
+    // Unsharing the mount namespace also unshares this thread's root and working directory (CLONE_FS).
+    unshare(CloneFlags::CLONE_NEWNS).map_err(TracefsError::Namespace)?;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none).map_err(TracefsError::Mount)?;
+    mount(Some("tracefs"), USUAL, Some("tracefs"), MsFlags::empty(), none).map_err(TracefsError::Mount)
 }

@@ -422,6 +422,7 @@ impl Engine {
             self.state(place, time, (from, State::Closed), by);
             return;
         }
+        life.listening = None;
         life.end.from = Some(from);
         life.end.listener_gone = listener_gone;
         let stats = Stats { error: stats.error.or(life.end.subflow_error), ..stats };
@@ -511,7 +512,7 @@ impl Engine {
                 life.connect_ns = Some(time.saturating_sub(started));
                 life.owner = by;
                 life.fd = fd;
-                if life.end.connect_failed.is_some() {
+                if called.is_some() && called == life.connect_called {
                     // The change to SYN_SENT has told of the call; this is why it came to nothing.
                     life.end.connect_failed = Some(error);
                     if let Some(told) = life.path.iter_mut().rev().find(|told| told.phase == Phase::Connect) {
@@ -561,9 +562,16 @@ impl Engine {
             return false;
         }
         if let Some(place) = self.find(time, sock.key) {
-            // It turned out to be a subflow: what waits to be told of it is told of the MPTCP socket.
-            self.remove(place);
+            let life = self.life(place);
+            if life.maybe_subflow {
+                // It turned out to be one: what waits to be told of it is told of the MPTCP socket.
+                self.remove(place);
+            } else {
+                life.complete = false;
+                self.end(time, place);
+            }
         }
+        let owner = self.by_addr.get(&sock.mptcp).copied();
         if self.subflows.insert(sock.key.addr, sock.mptcp).is_none()
             && let Some(place) = owner
         {

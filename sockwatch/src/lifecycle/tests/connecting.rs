@@ -109,6 +109,19 @@ fn a_connect_without_a_free_port_fails_once_and_names_the_errno() {
 }
 
 #[test]
+fn a_connect_that_fails_twice_before_its_syn_is_told_twice() {
+    let mut host = Host::new();
+    let client = host.socket();
+    let curl = process("curl", 200);
+    host.connect_fails(&client, "10.0.0.2:80", &curl, libc::ENETUNREACH);
+    host.connect_fails(&client, "10.0.0.2:80", &curl, libc::EACCES);
+    host.destroyed(&client);
+    let watch = Watch::all(&host);
+    assert_eq!(watch.path(&client), "connect:ENETUNREACH connect:EACCES");
+    assert_eq!(watch.ending(&client), "kernel failed EACCES");
+}
+
+#[test]
 fn a_refused_socket_that_connects_again_keeps_its_id_and_tells_of_its_last_close() {
     let mut host = Host::new();
     let mut client = host.socket();

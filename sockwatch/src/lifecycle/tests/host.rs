@@ -249,8 +249,10 @@ impl Host {
 
     /// connect() gets as far as SYN_SENT and no SYN leaves: no port is free.
     pub(super) fn connect_fails_inside(&mut self, socket: &mut Socket, peer: &str, by: &Actor, error: i32) {
+        self.pause();
         let called = self.now;
-        self.connect(socket, peer, by);
+        socket.sock.peer = at(peer);
+        self.transition(socket, State::SynSent, Some(by), Some(called));
         socket.stats.nothing_sent = true;
         self.close_in(socket, Some(by), true);
         self.call(CallKind::Connect, socket, by, called, Some(error));

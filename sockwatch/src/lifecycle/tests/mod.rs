@@ -1,5 +1,6 @@
 //! What the engine makes of what the kernel reports, told as stories of a host.
 
+mod any_host;
 mod bytes;
 mod connecting;
 mod ending;
@@ -11,3 +12,5 @@ mod ordering;
 mod pairing;
 mod seen;
 mod snapshot;
+mod soup;
+mod town;
