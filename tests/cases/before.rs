@@ -106,7 +106,8 @@ fn two_processes_that_hold_one_listener_are_both_named_and_neither_owns_it() {
     let run = host.trace(&[]).stop();
 
     let listener = run.listener(port);
-    let mut holders: Vec<_> = listener.0["holders"].as_array().expect("holders").iter().map(|holder| holder["pid"].clone()).collect();
+    let mut holders: Vec<_> =
+        listener.0["holders"].as_array().expect("holders").iter().map(|holder| holder["pid"].clone()).collect();
     holders.sort_by_key(serde_json::Value::as_u64);
     let mut expected = [parent.pid(), child];
     expected.sort_unstable();

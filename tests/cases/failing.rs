@@ -128,6 +128,7 @@ fn a_connect_that_does_not_wait_and_succeeds() {
     client.tell("import select; select.select([], [c], [])");
     assert_eq!(client.ask::<i32>("c.connect_ex(c.getpeername())"), 0, "the second call tells the outcome");
     client.tell("c.close()");
+    server.tell("s, _ = l.accept(); assert s.recv(1) == b''; s.close()");
     let run = trace.stop();
 
     let socket = owned_by(&run, &client, port);

@@ -17,11 +17,8 @@ fn sockets_of_another_network_namespace_are_told_with_its_inode() {
     server.tell("s, _ = l.accept()");
     let run = trace.stop();
 
-    let here = |port| {
-        move |socket: &&crate::support::Socket| {
-            [socket.local_port(), socket.peer_port()].contains(&Some(port))
-        }
-    };
+    let here =
+        |port| move |socket: &&crate::support::Socket| [socket.local_port(), socket.peer_port()].contains(&Some(port));
     let ours: Vec<_> = run.sockets.iter().filter(|socket| socket.0["netns"] == netns.inode()).collect();
     assert_eq!(ours.len(), 6, "{ours:?}");
     assert_eq!(ours.iter().copied().filter(here(7000)).filter(|socket| socket.0["origin"] == "snapshot").count(), 3);
@@ -69,13 +66,13 @@ fn an_mptcp_listener_is_one_socket_with_plain_and_mptcp_clients() {
     let trace = host.trace(&["--netns", &netns.path().display().to_string()]);
     let (plain, multi) = (Actor::within(&netns), Actor::within(&netns));
     server.tell("l = listen('127.0.0.1', 8000, protocol=MPTCP)");
-    let talk = "c.sendall(b'question'); assert read(c, 6) == 6; c.close()";
     let mut ports = Vec::new();
     for (client, protocol) in [(&plain, "0"), (&multi, "MPTCP")] {
         client.tell(&format!("c = connect('127.0.0.1', 8000, {protocol})"));
         ports.push(client.ask::<u16>("port(c)"));
+        client.tell("c.sendall(b'question')");
         server.tell("s, _ = l.accept(); read(s, 8); s.sendall(b'answer')");
-        client.tell(talk);
+        client.tell("read(c, 6); c.close()");
         server.tell("assert s.recv(1) == b''; s.close()");
     }
     server.tell("l.close()");

@@ -26,12 +26,7 @@ fn a_server_and_a_client_over_ipv4() {
 
 #[test]
 fn a_server_and_a_client_over_ipv6() {
-    serves_a_client(&Address {
-        listen: "::1",
-        connect: "::1",
-        shown: ("[::1]", "[::1]"),
-        families: ("ipv6", "ipv6"),
-    });
+    serves_a_client(&Address { listen: "::1", connect: "::1", shown: ("[::1]", "[::1]"), families: ("ipv6", "ipv6") });
 }
 
 #[test]
@@ -165,7 +160,8 @@ fn a_listener_whose_backlog_is_beyond_the_limit_shows_the_limit_in_force() {
 #[test]
 fn connections_wait_in_the_accept_queue_of_a_listener_until_it_is_full() {
     let Some(host) = Host::shared() else { return };
-    let somaxconn: u64 = fs::read_to_string("/proc/sys/net/core/somaxconn").expect("a limit").trim().parse().expect("a number");
+    let somaxconn: u64 =
+        fs::read_to_string("/proc/sys/net/core/somaxconn").expect("a limit").trim().parse().expect("a number");
     let trace = host.trace(&[]);
     let (server, client) = (Actor::start(), Actor::start());
     server.tell("l = listen('127.0.0.1', backlog=1 << 30)");

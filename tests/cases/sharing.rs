@@ -31,14 +31,17 @@ fn nginx_with_two_workers_answers_curl() {
         let children = fs::read_to_string(&children).ok()?;
         let workers: Vec<u32> = children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
         // Forked, and not the user's yet: not ready.
-        let ready = workers.iter().all(|pid| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"nginx: worker")));
+        let ready = workers
+            .iter()
+            .all(|pid| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"nginx: worker")));
         (workers.len() == 2 && ready).then_some(workers)
     });
     // Each answers with the worker's pid, and is written down with the client's port and the bytes of both directions.
     let answers: Vec<Vec<u64>> = (0..10)
         .map(|_| {
             let form = " %{local_port} %{size_request} %{size_header} %{size_download}";
-            let curl = netns.command("curl").args(["-s", "-w", form, "http://127.0.0.1:8080/"]).output().expect("curl runs");
+            let curl =
+                netns.command("curl").args(["-s", "-w", form, "http://127.0.0.1:8080/"]).output().expect("curl runs");
             assert!(curl.status.success(), "{curl:?}");
             String::from_utf8_lossy(&curl.stdout).split(' ').map(|word| word.parse().expect("a number")).collect()
         })
@@ -50,7 +53,8 @@ fn nginx_with_two_workers_answers_curl() {
     let run = trace.stop();
 
     let listener = run.listener(8080);
-    assert_eq!(listener.path(), format!("bind by {0}, listen by {0}, close", master.id()));
+    // It calls listen() twice, once to set the backlog (ngx_configure_listening_sockets).
+    assert_eq!(listener.path(), format!("bind by {0}, listen by {0}, listen by {0}, close", master.id()));
     assert_eq!(listener.pid(), Some(master.id()));
     assert_eq!(listener.0["process"]["name"], "nginx");
     assert_eq!((listener.number("backlog"), listener.number("accepted")), (Some(100), Some(10)));
@@ -154,7 +158,8 @@ fn socat_forks_a_child_for_each_connection_and_the_parent_accepts() {
         .spawn()
         .expect("socat starts");
     let messages = Lines::of(socat.stderr.take().expect("a pipe"));
-    messages.wait_for("socat's listening", |lines| lines.iter().any(|line| line.contains("listening on")).then_some(()));
+    messages
+        .wait_for("socat's listening", |lines| lines.iter().any(|line| line.contains("listening on")).then_some(()));
     let client = Actor::within(&netns);
     client.tell("c = connect('127.0.0.1', 7777); c.sendall(b'echo'); read(c, 4)");
     let client_port: u16 = client.ask("port(c)");

@@ -4,7 +4,7 @@ use std::{
     cell::Cell,
     io::Write,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
 };
 
 use nix::libc;
@@ -16,6 +16,8 @@ use super::{Lines, Netns, data, wait_for};
 /// A Python process.
 pub(crate) struct Actor {
     child: Child,
+    /// Apart from the child: `Child::wait` closes what it has.
+    stdin: Option<ChildStdin>,
     answers: Lines,
     told: Cell<usize>,
 }
@@ -41,7 +43,8 @@ impl Actor {
         command.arg(data("actor.py")).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let answers = Lines::of(child.stdout.take().expect("stdout is a pipe"));
-        Self { child, answers, told: Cell::new(0) }
+        let stdin = child.stdin.take();
+        Self { child, stdin, answers, told: Cell::new(0) }
     }
 
     /// Its process; that of the program it was started through, where that stays.
@@ -65,12 +68,15 @@ impl Actor {
     pub(crate) fn fail(&self, code: &str) -> String {
         self.begin(code);
         let answer = self.answer();
-        answer["error"].as_str().unwrap_or_else(|| panic!("{code} was expected to fail, and answered {answer}")).to_owned()
+        answer["error"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{code} was expected to fail, and answered {answer}"))
+            .to_owned()
     }
 
     /// Begins something, and does not wait for the answer.
     pub(crate) fn begin(&self, code: &str) {
-        let mut stdin = self.child.stdin.as_ref().expect("stdin is a pipe");
+        let mut stdin = self.stdin.as_ref().expect("stdin is a pipe");
         let line = Value::from(code).to_string();
         writeln!(stdin, "{line}").unwrap_or_else(|error| panic!("the actor was to do {code}: {error}"));
     }
@@ -113,7 +119,7 @@ impl Actor {
 impl Drop for Actor {
     fn drop(&mut self) {
         // What a fork of it may still read from has ended with this.
-        drop(self.child.stdin.take());
+        drop(self.stdin.take());
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

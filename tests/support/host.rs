@@ -25,16 +25,14 @@ pub(crate) struct Host {
 impl Host {
     /// For a test that other tests may run beside. None, with a word about it, where nothing can be traced.
     pub(crate) fn shared() -> Option<Self> {
-        can_trace().then(|| Self {
-            _turn: Turn::Shared { _guard: TURNS.read().unwrap_or_else(PoisonError::into_inner) },
-        })
+        can_trace()
+            .then(|| Self { _turn: Turn::Shared { _guard: TURNS.read().unwrap_or_else(PoisonError::into_inner) } })
     }
 
     /// For a test that floods the machine.
     pub(crate) fn alone() -> Option<Self> {
-        can_trace().then(|| Self {
-            _turn: Turn::Alone { _guard: TURNS.write().unwrap_or_else(PoisonError::into_inner) },
-        })
+        can_trace()
+            .then(|| Self { _turn: Turn::Alone { _guard: TURNS.write().unwrap_or_else(PoisonError::into_inner) } })
     }
 
     /// Whether these programs are installed; says SKIPPED if not.

@@ -18,13 +18,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub(crate) use actor::Actor;
+pub(crate) use actor::{Actor, python};
 pub(crate) use host::Host;
 pub(crate) use lines::Lines;
 pub(crate) use load::{Ending, Load, Opens};
 pub(crate) use netns::Netns;
-pub(crate) use run::{Run, pid, port};
-pub(crate) use socket::{Event, Socket};
+pub(crate) use run::Run;
+pub(crate) use socket::Socket;
 pub(crate) use tally::Tally;
 pub(crate) use trace::{Trace, sockwatch};
 

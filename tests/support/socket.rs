@@ -48,7 +48,8 @@ impl Socket {
     pub(crate) fn path(&self) -> String {
         let steps = self.0["path"].as_array().expect("a path").iter().map(|step| {
             let phase = step["phase"].as_str().expect("a phase");
-            let by = step["pid"].as_u64().filter(|_| phase != "close").map(|pid| format!(" by {pid}")).unwrap_or_default();
+            let by =
+                step["pid"].as_u64().filter(|_| phase != "close").map(|pid| format!(" by {pid}")).unwrap_or_default();
             let error = step["error"].as_str().map(|error| format!(": {error}")).unwrap_or_default();
             format!("{phase}{by}{error}")
         });

@@ -90,7 +90,8 @@ impl Trace {
         self.stdout.as_ref().expect("it has not ended")
     }
 
-    fn stderr(&self) -> &Lines {
+    /// What it said so far.
+    pub(crate) fn stderr(&self) -> &Lines {
         self.stderr.as_ref().expect("it has not ended")
     }
 
@@ -109,7 +110,13 @@ impl Trace {
     pub(crate) fn end_with(self, code: i32) -> Run {
         let ended = self.end();
         let lines = if ended.stdout.len() > 50 { &ended.stdout[ended.stdout.len() - 50..] } else { &ended.stdout };
-        assert_eq!(ended.code(), code, "exit code; stderr:\n{}\nstdout:\n{}", ended.stderr.join("\n"), lines.join("\n"));
+        assert_eq!(
+            ended.code(),
+            code,
+            "exit code; stderr:\n{}\nstdout:\n{}",
+            ended.stderr.join("\n"),
+            lines.join("\n")
+        );
         Run::read(&ended.stdout, ended.stderr)
     }
 

@@ -149,6 +149,16 @@ impl Engine {
         None
     }
 
+    /// A listener's child is new: a socket that was only bound, and has no id, can't be this one. Its end was missed.
+    fn born(&mut self, time: Time, key: Key) {
+        if let Some(&place) = self.by_addr.get(&key.addr)
+            && self.life(place).key.id != key.id
+        {
+            self.life(place).complete = false;
+            self.end(time, place);
+        }
+    }
+
     fn find_or_make(&mut self, time: Time, key: Key, transport: Transport, birth: bool) -> usize {
         if let Some(place) = self.find(time, key) {
             return place;
@@ -299,6 +309,9 @@ impl Engine {
     // Events.
 
     fn transition(&mut self, time: Time, sock: &Sock, to: State, opening: Opening) {
+        if sock.state == State::Listen && to != State::Listen {
+            self.born(time, sock.key);
+        }
         if sock.mptcp != 0 && self.subflow(time, sock, to, opening.srtt) {
             return;
         }
@@ -321,7 +334,8 @@ impl Engine {
                 life.owner.clone_from(&by);
                 life.fd = fd;
                 // Until the call is over it may turn out that no SYN was sent.
-                let milestone = Milestone { phase: Phase::Connect, time: called, actor: by.clone(), fd, error: None, asked: None };
+                let milestone =
+                    Milestone { phase: Phase::Connect, time: called, actor: by.clone(), fd, error: None, asked: None };
                 self.milestone(place, milestone);
             }
             State::Listen if from != State::Listen => {
@@ -338,7 +352,10 @@ impl Engine {
                 self.listens_as(place, id);
                 if call.is_none() {
                     // Not by a system call that is traced: nothing else will tell of it.
-                    self.milestone(place, Milestone { phase: Phase::Listen, time, actor: by.clone(), fd, error: None, asked: None });
+                    self.milestone(
+                        place,
+                        Milestone { phase: Phase::Listen, time, actor: by.clone(), fd, error: None, asked: None },
+                    );
                 }
             }
             State::SynReceived => {
@@ -353,7 +370,9 @@ impl Engine {
                 life.maybe_subflow = false;
                 life.established = Some(time);
                 match life.role {
-                    Some(Role::Client) => life.connect_ns = life.connect_called.map(|called| time.saturating_sub(called)),
+                    Some(Role::Client) => {
+                        life.connect_ns = life.connect_called.map(|called| time.saturating_sub(called));
+                    }
                     _ => {
                         life.role = Some(Role::Server);
                         life.handshake_ns = (srtt > 0).then_some(u64::from(srtt) * EIGHTH_US);
@@ -495,7 +514,9 @@ impl Engine {
             }
             CallKind::Listen => {
                 milestone.phase = Phase::Listen;
-                milestone.time = life.listening.take().unwrap_or(time);
+                // The change of state is this call's, or one whose call was lost.
+                let listening = life.listening.take().filter(|&since| called.is_none_or(|called| since >= called));
+                milestone.time = listening.unwrap_or(time);
                 life.owner = by;
                 life.fd = fd;
                 if !failed_here {
@@ -648,7 +669,9 @@ impl Engine {
             }
         }
         for place in 0..self.lives.len() {
-            let Some(life) = self.lives[place].as_ref().filter(|life| life.origin == Origin::Snapshot) else { continue };
+            let Some(life) = self.lives[place].as_ref().filter(|life| life.origin == Origin::Snapshot) else {
+                continue;
+            };
             if life.role.is_none()
                 && let (Some(local), Some(_)) = (life.local, life.peer)
             {

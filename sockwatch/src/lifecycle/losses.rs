@@ -40,7 +40,9 @@ mod tests {
         let mut losses = Losses::default();
         losses.add(10, 20);
         losses.add(40, 50);
-        for (from, to, touched) in [(0, 9, false), (0, 10, true), (20, 30, true), (21, 39, false), (45, 46, true), (51, 99, false)] {
+        for (from, to, touched) in
+            [(0, 9, false), (0, 10, true), (20, 30, true), (21, 39, false), (45, 46, true), (51, 99, false)]
+        {
             assert_eq!(losses.touch(from, to), touched, "{from}..{to}");
         }
     }

@@ -11,6 +11,9 @@ mod losses;
 mod timeline;
 mod verdict;
 
+#[cfg(test)]
+mod tests;
+
 pub use engine::Engine;
 pub use life::{Bytes, Holder, Life, Milestone, Origin, Phase, Role};
 pub use verdict::{By, How, Verdict};

@@ -194,4 +194,3 @@ fn connected(life: &Life, from: State, stats: &Stats) -> Verdict {
         _ => Verdict { by: fin, how: None, time_wait: Some(false), error: None },
     }
 }
-

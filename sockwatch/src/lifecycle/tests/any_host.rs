@@ -67,7 +67,7 @@ fn in_order(watch: &Watch) {
 }
 
 proptest! {
-    #![proptest_config(config(4000))]
+    #![proptest_config(config(256))]
 
     #[test]
     fn every_socket_is_told_whole_and_forgotten_when_nothing_is_lost(

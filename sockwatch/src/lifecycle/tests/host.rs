@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::{
-    event::{Actor, CallKind, Endpoint, Errno, Event, Family, Key, Mark, Process, Sock, State, Stats, Time, Transport, What},
+    event::{
+        Actor, CallKind, Endpoint, Errno, Event, Family, Key, Mark, Process, Sock, State, Stats, Time, Transport, What,
+    },
     untrusted::Untrusted,
 };
 
@@ -206,6 +208,10 @@ impl Host {
         if socket.sock.state == State::Closed {
             self.transition(socket, State::Listen, Some(by), Some(called));
         }
+        self.listen_returns(socket, by, called);
+    }
+
+    pub(super) fn listen_returns(&mut self, socket: &Socket, by: &Actor, called: Time) {
         self.call(CallKind::Listen, socket, by, called, None);
     }
 

@@ -103,7 +103,8 @@ fn connections_that_nobody_accepted_end_with_their_listener() {
     let mut host = Host::new();
     let nginx = process("nginx", 100);
     let mut listener = host.listener("0.0.0.0:80", &nginx);
-    let mut children: Vec<Socket> = (5000..5003).map(|port| host.arrives(&listener, &format!("10.0.0.2:{port}"))).collect();
+    let mut children: Vec<Socket> =
+        (5000..5003).map(|port| host.arrives(&listener, &format!("10.0.0.2:{port}"))).collect();
     host.step(&mut children[1], State::CloseWait, None);
     let accepted = host.arrives(&listener, "10.0.0.2:5009");
     host.accept(&accepted, &nginx);

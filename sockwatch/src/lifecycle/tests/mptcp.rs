@@ -19,7 +19,7 @@ pub(super) fn listener(host: &mut Host, local: &str, by: &Actor) -> (Socket, Soc
     host.transition(&mut socket, State::Listen, Some(by), Some(called));
     subflow.sock.local = at(local);
     host.transition(&mut subflow, State::Listen, Some(by), None);
-    host.listen(&mut socket, by);
+    host.listen_returns(&socket, by, called);
     (socket, subflow)
 }
 

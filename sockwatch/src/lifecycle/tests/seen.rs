@@ -59,9 +59,8 @@ impl Watch {
     /// The life of a socket. One that was only bound has no id.
     pub(super) fn life(&self, socket: &Socket) -> &Life {
         let key = socket.sock.key;
-        let mut found = self.lives.iter().filter(|life| {
-            life.key.id == key.id || life.key.id == 0 && life.key.addr == key.addr
-        });
+        let mut found =
+            self.lives.iter().filter(|life| life.key.id == key.id || life.key.id == 0 && life.key.addr == key.addr);
         let life = found.next().expect("the socket was reported");
         assert!(found.next().is_none(), "the socket was reported twice");
         life

@@ -235,9 +235,10 @@ impl Builder {
 /// The addresses that an event speaks of: its socket's, and that of the MPTCP socket.
 fn addresses(event: &mut Event) -> Option<(&mut u64, Option<&mut u64>)> {
     match &mut event.what {
-        What::Transition { sock, .. } | What::Close { sock, .. } | What::Call { sock, .. } | What::Exists { sock, .. } => {
-            Some((&mut sock.key.addr, Some(&mut sock.mptcp)))
-        }
+        What::Transition { sock, .. }
+        | What::Close { sock, .. }
+        | What::Call { sock, .. }
+        | What::Exists { sock, .. } => Some((&mut sock.key.addr, Some(&mut sock.mptcp))),
         What::Mark { key, mptcp, .. } => Some((&mut key.addr, Some(mptcp))),
         What::Step { key, .. } => Some((&mut key.addr, None)),
         What::Exec { .. } | What::Surveyed { .. } | What::Lost { .. } => None,
@@ -279,7 +280,8 @@ fn received(events: Vec<(usize, Event)>, mut dice: Dice) -> Vec<Event> {
     let mut records: Vec<(Time, Event)> = events
         .into_iter()
         .map(|(story, mut event)| {
-            let (addr, mptcp) = addresses(&mut event).map_or((0, 0), |(addr, mptcp)| (*addr, mptcp.map_or(0, |mptcp| *mptcp)));
+            let (addr, mptcp) =
+                addresses(&mut event).map_or((0, 0), |(addr, mptcp)| (*addr, mptcp.map_or(0, |mptcp| *mptcp)));
             let orders = [(0, addr), (0, mptcp), (story, 0)];
             let before = orders.iter().filter(|order| **order != (0, 0)).filter_map(|order| last.get(order)).max();
             let written = before.copied().unwrap_or(0).max(event.time + dice.below(MS - 10 * US));
