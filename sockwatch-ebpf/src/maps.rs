@@ -113,9 +113,7 @@ pub(crate) static CONFIG: Config = Config { abi: 0, pid_namespace: 0, wake_bytes
 #[inline(always)]
 pub(crate) fn identity(sk: *const c_void) -> Option<&'static mut Identity> {
     // SAFETY: the helper returns null or the socket's value, which lives as long as the program runs.
-    unsafe {
-        bpf_sk_storage_get(IDENTITY.as_ptr(), sk.cast_mut(), ptr::null_mut(), 0).cast::<Identity>().as_mut()
-    }
+    unsafe { bpf_sk_storage_get(IDENTITY.as_ptr(), sk.cast_mut(), ptr::null_mut(), 0).cast::<Identity>().as_mut() }
 }
 
 /// The storage of a socket, made with `first` if it has none; `None` if the kernel has no memory for it.

@@ -173,4 +173,3 @@ pub(super) fn asked(slot: &InCall, address: &mut [u8; 16], port: &mut u16) {
     }
     *port = slot.asked_port;
 }
-

@@ -129,8 +129,7 @@ fn write(meta: *const Meta, record: &Snapshot) {
     // SAFETY: the verifier checks both pointers. A full buffer makes the kernel call again for the same socket.
     unsafe {
         let kind = record.head.kind;
-        let wrote =
-            bpf_seq_write((*meta).seq.cast(), core::ptr::from_ref(record).cast(), size_of::<Snapshot>() as u32);
+        let wrote = bpf_seq_write((*meta).seq.cast(), core::ptr::from_ref(record).cast(), size_of::<Snapshot>() as u32);
         // -EOVERFLOW: seq_file grows its buffer and comes back.
         if wrote != 0 && wrote != -75 {
             lose(kind);

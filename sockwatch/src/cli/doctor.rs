@@ -115,7 +115,8 @@ fn print(out: &mut impl Write, findings: &Findings<'_>) -> io::Result<()> {
     if let Some(lockdown) = &findings.lockdown {
         writeln!(out, "lockdown: {} (confidentiality would refuse the programs)", shown(lockdown))?;
     }
-    let tracefs = if findings.tracefs_mounted { "mounted" } else { "not mounted; sockwatch mounts it for itself alone" };
+    let tracefs =
+        if findings.tracefs_mounted { "mounted" } else { "not mounted; sockwatch mounts it for itself alone" };
     writeln!(out, "tracefs: {tracefs}")?;
     writeln!(out, "\ncapabilities of this process")?;
     for Power { name, have, used_for } in &findings.capabilities {

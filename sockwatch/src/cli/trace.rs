@@ -55,10 +55,8 @@ pub fn run(args: &Trace, filter: Filter) -> anyhow::Result<u8> {
     if args.probes == ProbeChoice::Trampolines {
         bail!("--probes trampolines: this version has tracepoints only; leave the option out, or say tracepoints");
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("can't start the event loop")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start the event loop")?;
     match runtime.block_on(trace(args, filter))? {
         End::Unread => Ok(0),
         End::Done(summary) => {
@@ -212,9 +210,11 @@ fn adopt() -> anyhow::Result<u32> {
 fn command(command: &[OsString]) -> anyhow::Result<Option<Child>> {
     let Some((program, arguments)) = command.split_first() else { return Ok(None) };
     let stdout = io::stderr().as_fd().try_clone_to_owned().context("can't share stderr with the command")?;
-    let child = Command::new(program).args(arguments).stdout(Stdio::from(stdout)).spawn().with_context(|| {
-        format!("can't run {}", crate::untrusted::Untrusted::new(program.as_encoded_bytes()))
-    })?;
+    let child = Command::new(program)
+        .args(arguments)
+        .stdout(Stdio::from(stdout))
+        .spawn()
+        .with_context(|| format!("can't run {}", crate::untrusted::Untrusted::new(program.as_encoded_bytes())))?;
     Ok(Some(child))
 }
 
@@ -238,7 +238,8 @@ fn has_reader() -> bool {
     let stdout = io::stdout();
     let mut stdout = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
     let ready = poll(&mut stdout, PollTimeout::ZERO);
-    !(ready.is_ok_and(|ready| ready > 0) && stdout[0].revents().is_some_and(|events| events.contains(PollFlags::POLLERR)))
+    !(ready.is_ok_and(|ready| ready > 0)
+        && stdout[0].revents().is_some_and(|events| events.contains(PollFlags::POLLERR)))
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {

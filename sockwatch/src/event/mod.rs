@@ -375,10 +375,7 @@ pub enum What<P = Actor> {
         holder: Option<(P, i32)>,
     },
     /// Everything that exists was told by now.
-    Surveyed {
-        /// Whether every process was looked at, so that a socket without a holder has none.
-        holders_certain: bool,
-    },
+    Surveyed,
     /// Events were lost.
     Lost {
         /// How many.

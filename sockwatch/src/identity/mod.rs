@@ -74,7 +74,7 @@ impl Identities {
                 let holder = holder.map(|(task, fd)| (self.holder(&task), fd));
                 What::Exists { sock, stats, holder }
             }
-            What::Surveyed { holders_certain } => What::Surveyed { holders_certain },
+            What::Surveyed => What::Surveyed,
             What::Lost { count, since } => What::Lost { count, since },
         };
         Event { time, what }
@@ -94,7 +94,8 @@ impl Identities {
         let known = self.known(key);
         let tid = (task.tid != 0).then_some(task.tid);
         let descendant = task.descendant;
-        if let Some(process) = known.process.as_ref().filter(|process| process.name == name && process.uid == task.uid) {
+        if let Some(process) = known.process.as_ref().filter(|process| process.name == name && process.uid == task.uid)
+        {
             return Actor { process: process.clone(), tid, descendant };
         }
         if !known.read && task.pid != 0 {

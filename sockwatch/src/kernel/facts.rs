@@ -20,15 +20,30 @@ pub struct Capability {
 /// The capabilities that sockwatch uses. None else is needed, and root as such is not.
 pub const CAPABILITIES: &[Capability] = &[
     Capability { name: "CAP_BPF", bit: 39, required: true, used_for: "load the kernel programs and their maps" },
-    Capability { name: "CAP_PERFMON", bit: 38, required: true, used_for: "let them read kernel memory, and attach them" },
-    Capability { name: "CAP_DAC_READ_SEARCH", bit: 2, required: false, used_for: "read tracefs, for the system-call tracepoints" },
+    Capability {
+        name: "CAP_PERFMON",
+        bit: 38,
+        required: true,
+        used_for: "let them read kernel memory, and attach them",
+    },
+    Capability {
+        name: "CAP_DAC_READ_SEARCH",
+        bit: 2,
+        required: false,
+        used_for: "read tracefs, for the system-call tracepoints",
+    },
     Capability {
         name: "CAP_SYS_ADMIN",
         bit: 21,
         required: false,
         used_for: "mount tracefs where it is not mounted, and enter other network namespaces for the sockets they have",
     },
-    Capability { name: "CAP_SYS_PTRACE", bit: 19, required: false, used_for: "read which executable other users' processes run" },
+    Capability {
+        name: "CAP_SYS_PTRACE",
+        bit: 19,
+        required: false,
+        used_for: "read which executable other users' processes run",
+    },
 ];
 
 /// What is known of the host.

@@ -25,7 +25,7 @@ use super::{
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/prebuilt/sockwatch.bpf.o"));
 
 /// The inode of the initial pid namespace (`PROC_PID_INIT_INO` in include/linux/proc_ns.h).
-pub const INITIAL_PID_NAMESPACE: u64 = 0xefff_fffc;
+const INITIAL_PID_NAMESPACE: u64 = 0xefff_fffc;
 
 /// Why the programs could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -100,10 +100,7 @@ fn hint(error: &(dyn std::error::Error + 'static)) -> String {
         match error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
             Some(libc::EPERM | libc::EACCES) => return privileges(&Facts::gather()),
             Some(libc::EINVAL) => {
-                return format!(
-                    ". sockwatch needs what Linux 5.15 and newer have; this is {}",
-                    Facts::gather().kernel
-                );
+                return format!(". sockwatch needs what Linux 5.15 and newer have; this is {}", Facts::gather().kernel);
             }
             _ => next = error.source(),
         }

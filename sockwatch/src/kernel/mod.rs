@@ -10,7 +10,7 @@ mod snapshot;
 pub mod tracefs;
 
 pub use facts::{CAPABILITIES, Capability, Facts};
-pub use load::{AttachError, INITIAL_PID_NAMESPACE, LoadError, Loaded, Missing, Options, load};
+pub use load::{AttachError, LoadError, Loaded, Missing, Options, load};
 pub use probes::{CallProgram, Hook, PROBES, Probe};
 pub use ring::{Losses, Ring};
 pub use snapshot::{Found, Iterators};

@@ -82,10 +82,7 @@ pub const PROBES: &[Probe] = &[
         without: "the executable of processes that end before /proc is read",
     },
     Probe {
-        hook: Hook::Call(
-            "bind",
-            &[("sys_enter_bind", &["sys_enter_bind"]), ("sys_exit_bind", &["sys_exit_bind"])],
-        ),
+        hook: Hook::Call("bind", &[("sys_enter_bind", &["sys_enter_bind"]), ("sys_exit_bind", &["sys_exit_bind"])]),
         required: false,
         gives: "who bound, and binds that failed",
         without: "binds",

@@ -16,8 +16,6 @@ use aya::{
 use nix::sched::{CloneFlags, setns};
 use sockwatch_ebpf::Snapshot;
 
-
-
 /// The iterator programs, loaded. Holds all the others too: dropping it takes everything out of the kernel.
 pub struct Iterators {
     programs: Ebpf,
@@ -76,9 +74,10 @@ fn in_each_namespace(exists: &mut Iter, found: &mut Found) {
             continue;
         }
         let place = format!("network namespace {inode} ({})", path.display());
-        match File::open(&path).map_err(io::Error::from).and_then(|namespace| {
-            setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET).map_err(io::Error::from)
-        }) {
+        match File::open(&path)
+            .map_err(io::Error::from)
+            .and_then(|namespace| setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET).map_err(io::Error::from))
+        {
             Ok(()) => look(found, &place),
             Err(error) => found.unseen.push(format!("{place} can't be entered (it takes CAP_SYS_ADMIN): {error}")),
         }
@@ -118,4 +117,3 @@ fn read(mut file: File, records: &mut Vec<Vec<u8>>) -> io::Result<()> {
     records.extend(bytes.chunks_exact(size_of::<Snapshot>()).map(<[u8]>::to_vec));
     outcome.map(drop)
 }
-

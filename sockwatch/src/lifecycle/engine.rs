@@ -58,7 +58,7 @@ impl Engine {
             }
             What::Exec { .. } => {}
             What::Exists { sock, stats, holder } => self.exists(time, &sock, stats, holder),
-            What::Surveyed { holders_certain } => self.surveyed(holders_certain),
+            What::Surveyed => self.surveyed(),
             What::Lost { count, since } => {
                 self.losses.add(since, time);
                 self.lost_total += count;
@@ -334,8 +334,15 @@ impl Engine {
                 life.owner.clone_from(&by);
                 life.fd = fd;
                 // Until the call is over it may turn out that no SYN was sent.
-                let milestone =
-                    Milestone { phase: Phase::Connect, time: called, actor: by.clone(), fd, error: None, asked: None };
+                let milestone = Milestone {
+                    phase: Phase::Connect,
+                    time: called,
+                    actor: by.clone(),
+                    fd,
+                    error: None,
+                    asked: None,
+                    then: None,
+                };
                 self.milestone(place, milestone);
             }
             State::Listen if from != State::Listen => {
@@ -354,7 +361,15 @@ impl Engine {
                     // Not by a system call that is traced: nothing else will tell of it.
                     self.milestone(
                         place,
-                        Milestone { phase: Phase::Listen, time, actor: by.clone(), fd, error: None, asked: None },
+                        Milestone {
+                            phase: Phase::Listen,
+                            time,
+                            actor: by.clone(),
+                            fd,
+                            error: None,
+                            asked: None,
+                            then: None,
+                        },
                     );
                 }
             }
@@ -456,7 +471,7 @@ impl Engine {
             }
         }
         let actor = by.clone();
-        let milestone = Milestone { phase: Phase::Close, time, actor, fd: None, error: None, asked: None };
+        let milestone = Milestone { phase: Phase::Close, time, actor, fd: None, error: None, asked: None, then: None };
         self.milestone(place, milestone);
         self.state(place, time, (from, State::Closed), by);
         let life = self.life(place);
@@ -499,12 +514,12 @@ impl Engine {
         let birth = call != CallKind::Accept;
         let place = self.meet(time, sock, birth);
         let life = self.life(place);
-        let mut milestone = Milestone { phase: Phase::Bind, time, actor: by.clone(), fd, error, asked: None };
+        let mut milestone =
+            Milestone { phase: Phase::Bind, time, actor: by.clone(), fd, error, asked: None, then: None };
         match call {
             CallKind::Bind => {
-                if failed_here {
-                    milestone.asked = Some(sock.local);
-                } else {
+                milestone.asked = Some(sock.local);
+                if !failed_here {
                     life.local = Some(sock.local);
                 }
                 if life.role.is_none() {
@@ -658,7 +673,7 @@ impl Engine {
     }
 
     /// All that exists was told: what follows from all of it together.
-    fn surveyed(&mut self, holders_certain: bool) {
+    fn surveyed(&mut self) {
         let mut listeners: HashMap<(Option<u32>, u16), Vec<usize>> = HashMap::new();
         for (place, life) in self.lives.iter().enumerate() {
             if let Some(life) = life
@@ -693,7 +708,7 @@ impl Engine {
                 self.pair(place);
             }
             let life = self.life(place);
-            if life.holders.is_none() && holders_certain {
+            if life.holders.is_none() && life.stats.is_some_and(|stats| stats.unheld) {
                 life.holders = Some(Vec::new());
             }
             if life.owner.is_none()
@@ -731,7 +746,7 @@ fn is_open(lives: &[Option<Life>], entry: &Entry) -> bool {
 
 /// A milestone that the kernel reached by itself.
 fn kernel(phase: Phase, time: Time) -> Milestone {
-    Milestone { phase, time, actor: None, fd: None, error: None, asked: None }
+    Milestone { phase, time, actor: None, fd: None, error: None, asked: None, then: None }
 }
 
 /// What comes with a transition.

@@ -84,8 +84,21 @@ pub struct Milestone {
     pub fd: Option<i32>,
     /// Why it failed.
     pub error: Option<Errno>,
-    /// Of a bind that failed: the address asked for.
+    /// Of a bind: the address it got, or where it failed the one asked for.
     pub asked: Option<Endpoint>,
+    /// What held then, where the socket connected or listened again since.
+    pub then: Option<Box<Then>>,
+}
+
+/// What held of a socket before it started again.
+#[derive(Clone, Copy, Debug)]
+pub struct Then {
+    /// Its own end.
+    pub local: Option<Endpoint>,
+    /// The other end.
+    pub peer: Option<Endpoint>,
+    /// How it ended.
+    pub verdict: Option<Verdict>,
 }
 
 /// A process that holds a socket.
@@ -320,6 +333,10 @@ impl Life {
 
     /// What a new connect or listen on the same socket starts from.
     pub(super) fn begin_again(&mut self) {
+        let then = Then { local: self.local, peer: self.peer, verdict: self.verdict() };
+        for milestone in self.path.iter_mut().rev().take_while(|milestone| milestone.then.is_none()) {
+            milestone.then = Some(Box::new(then));
+        }
         self.end = End::default();
         self.connect_ns = None;
         self.established = None;

@@ -15,7 +15,7 @@ mod verdict;
 mod tests;
 
 pub use engine::Engine;
-pub use life::{Bytes, Holder, Life, Milestone, Origin, Phase, Role};
+pub use life::{Bytes, Holder, Life, Milestone, Origin, Phase, Role, Then};
 pub use verdict::{By, How, Verdict};
 
 use crate::event::{Actor, Endpoint, State, Time};

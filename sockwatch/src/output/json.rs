@@ -160,7 +160,7 @@ impl<'a> EventLine<'a> {
     fn milestone(wall: Wall<'a>, life: &'a Life, milestone: &'a Milestone) -> Self {
         let moment = Moment::of(life, milestone);
         let now = moment.life_now();
-        let Milestone { phase, time, actor, fd, error, asked: _ } = milestone;
+        let Milestone { phase, time, actor, fd, error, asked: _, then: _ } = milestone;
         let at = |phase: Phase, holds: bool| (milestone.phase == phase && error.is_none() && holds).then_some(());
         let (server, client) = (life.role == Some(Role::Server), life.role == Some(Role::Client));
         Self {

@@ -11,30 +11,24 @@ use crate::{
 pub(super) struct Moment<'a> {
     pub(super) life: &'a Life,
     pub(super) milestone: &'a Milestone,
-    /// Whether the socket has not started again since.
-    current: bool,
 }
 
 impl<'a> Moment<'a> {
     /// A milestone of this life, which need not be one that its path keeps.
     pub(super) fn of(life: &'a Life, milestone: &'a Milestone) -> Self {
-        let mut later =
-            life.path.iter().rev().take_while(|other| other.time >= milestone.time && !std::ptr::eq(*other, milestone));
-        let current = !later.any(|other| matches!(other.phase, Phase::Connect | Phase::Listen));
-        Self { life, milestone, current }
+        Self { life, milestone }
     }
 
     /// The life, as far as it tells of this moment.
     pub(super) fn life_now(&self) -> Option<&'a Life> {
-        self.current.then_some(self.life)
+        self.milestone.then.is_none().then_some(self.life)
     }
 
     /// The socket's own end.
     pub(super) fn local(&self) -> Option<Endpoint> {
         match self.milestone.phase {
-            Phase::Bind if self.milestone.error.is_some() => self.milestone.asked,
-            Phase::Bind => self.milestone.asked.or(self.life.local),
-            _ => self.life_now()?.local,
+            Phase::Bind => self.milestone.asked,
+            _ => self.milestone.then.as_ref().map_or(self.life.local, |then| then.local),
         }
     }
 
@@ -42,7 +36,7 @@ impl<'a> Moment<'a> {
     pub(super) fn peer(&self) -> Option<Endpoint> {
         match self.milestone.phase {
             Phase::Bind | Phase::Listen => None,
-            _ => self.life_now()?.peer,
+            _ => self.milestone.then.as_ref().map_or(self.life.peer, |then| then.peer),
         }
     }
 
@@ -57,7 +51,7 @@ impl<'a> Moment<'a> {
         if self.milestone.phase != Phase::Close {
             return None;
         }
-        self.life_now()?.verdict()
+        self.milestone.then.as_ref().map_or_else(|| self.life.verdict(), |then| then.verdict)
     }
 
     /// When what ends here began: the connection, or else the attempt at one, or the listening. None if that was not

@@ -1,6 +1,6 @@
 //! Events from the running kernel.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use crate::{
     clock::boot_time,
@@ -92,9 +92,7 @@ impl Live {
         for event in events {
             take(event);
         }
-        // A process of an outer pid namespace may hold what nobody here seems to.
-        let holders_certain = unseen.is_empty() && in_initial_pid_namespace();
-        take(Event { time, what: What::Surveyed { holders_certain } });
+        take(Event { time, what: What::Surveyed });
         Survey { sockets, unseen }
     }
 
@@ -158,9 +156,4 @@ impl Live {
         }
         self.read(take);
     }
-}
-
-fn in_initial_pid_namespace() -> bool {
-    use std::os::unix::fs::MetadataExt;
-    fs::metadata("/proc/self/ns/pid").is_ok_and(|namespace| namespace.ino() == crate::kernel::INITIAL_PID_NAMESPACE)
 }

@@ -195,7 +195,7 @@ fn a_bind_that_fails_keeps_the_address_asked_for() {
     let watch = Watch::all(&host);
     let life = watch.life(&socket);
     assert_eq!(watch.path(&socket), "bind:EADDRINUSE bind");
-    assert_eq!((life.path[0].asked, life.path[1].asked), (Some(at("10.0.0.1:80")), None));
+    assert_eq!((life.path[0].asked, life.path[1].asked), (Some(at("10.0.0.1:80")), Some(at("10.0.0.1:81"))));
     assert_eq!((life.local, owner(life)), (Some(at("10.0.0.1:81")), Some(300)));
     assert_eq!(life.verdict().unwrap().how, Some(How::Closed));
     assert!(life.has_failed_call());

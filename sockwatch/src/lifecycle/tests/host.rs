@@ -175,8 +175,8 @@ impl Host {
         }
     }
 
-    pub(super) fn surveyed(&mut self, holders_certain: bool) {
-        self.emit(What::Surveyed { holders_certain });
+    pub(super) fn surveyed(&mut self) {
+        self.emit(What::Surveyed);
     }
 
     /// Events were lost since then.

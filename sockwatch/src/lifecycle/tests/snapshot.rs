@@ -26,7 +26,7 @@ fn a_listener_that_existed_has_its_holders_and_no_owner_if_several_processes_hol
     alone.stats.backlog = 511;
     host.exists(&mut alone, &[(&master, 7), (&master, 6)]);
     host.exists(&mut shared, &[(&master, 6), (&worker, 6)]);
-    host.surveyed(true);
+    host.surveyed();
     let watch = Watch::all(&host);
     let life = watch.life(&alone);
     assert_eq!((life.origin, life.role, life.backlog), (Origin::Snapshot, Some(Role::Listener), Some(511)));
@@ -56,7 +56,7 @@ fn connections_that_existed_are_matched_to_listeners_by_address_and_port() {
     host.netns = 2;
     let mut elsewhere = existing(&mut host, State::Established, "10.0.0.1:80", "10.0.0.9:5000");
     host.exists(&mut elsewhere, &[]);
-    host.surveyed(true);
+    host.surveyed();
     let watch = Watch::all(&host);
     let role = |socket| {
         let life = watch.life(socket);
@@ -74,8 +74,9 @@ fn nobody_holds_a_socket_only_if_that_is_certain() {
     for certain in [true, false] {
         let mut host = Host::new();
         let mut queued = existing(&mut host, State::Established, "10.0.0.1:80", "10.0.0.2:5000");
+        queued.stats.unheld = certain;
         host.exists(&mut queued, &[]);
-        host.surveyed(certain);
+        host.surveyed();
         let watch = Watch::all(&host);
         assert_eq!(watch.life(&queued).holders.as_ref().map(Vec::len), certain.then_some(0));
         assert_eq!(owner(watch.life(&queued)), None);
@@ -90,7 +91,7 @@ fn a_connection_that_waited_in_the_queue_before_the_trace_is_accepted_in_it() {
     let mut queued = existing(&mut host, State::Established, "10.0.0.1:80", "10.0.0.2:5000");
     host.exists(&mut listener, &[(&nginx, 6)]);
     host.exists(&mut queued, &[]);
-    host.surveyed(true);
+    host.surveyed();
     host.accept(&queued, &nginx);
     let fresh = host.arrives(&listener, "10.0.0.2:5001");
     host.closes_second(&mut queued, &nginx);
@@ -123,7 +124,7 @@ fn two_connected_sockets_that_existed_know_each_other() {
     let mut server = existing(&mut host, State::Established, "127.0.0.1:80", "127.0.0.1:5000");
     host.exists(&mut client, &[]);
     host.exists(&mut server, &[]);
-    host.surveyed(true);
+    host.surveyed();
     let watch = Watch::all(&host);
     let (client, server) = (watch.life(&client), watch.life(&server));
     assert_eq!((client.peer_socket, server.peer_socket), (Some(server.number), Some(client.number)));

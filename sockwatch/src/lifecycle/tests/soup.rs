@@ -81,7 +81,7 @@ fn event() -> impl Strategy<Value = Event> {
         stats,
         holder: held.then(|| (by(), 3)),
     });
-    let surveyed = any::<bool>().prop_map(|holders_certain| What::Surveyed { holders_certain });
+    let surveyed = Just(What::Surveyed);
     let lost = (0..3_u64, 0..50_u64).prop_map(|(count, since)| What::Lost { count, since });
     let what = prop_oneof![
         6 => transition, 3 => step, 4 => close, 4 => mark, 4 => call, 1 => exists, 1 => surveyed, 1 => lost

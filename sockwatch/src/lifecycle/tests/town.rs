@@ -241,7 +241,7 @@ fn addresses(event: &mut Event) -> Option<(&mut u64, Option<&mut u64>)> {
         | What::Exists { sock, .. } => Some((&mut sock.key.addr, Some(&mut sock.mptcp))),
         What::Mark { key, mptcp, .. } => Some((&mut key.addr, Some(mptcp))),
         What::Step { key, .. } => Some((&mut key.addr, None)),
-        What::Exec { .. } | What::Surveyed { .. } | What::Lost { .. } => None,
+        What::Exec { .. } | What::Surveyed | What::Lost { .. } => None,
     }
 }
 

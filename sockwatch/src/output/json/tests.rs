@@ -115,12 +115,12 @@ fn a_listener_counts_and_others_do_not() {
 fn holders_are_given_of_what_was_there_before() {
     let story = || Story::new(1, process("sshd", 7), "10.0.0.4:22", "10.0.0.5:1024");
     let state = crate::event::State::Established;
-    let survey = |certain| Event { time: 1, what: What::Surveyed { holders_certain: certain } };
-    for (held, certain, expected) in
-        [(true, true, r#"[{"pid":7,"name":"sshd","fd":6}]"#), (false, true, "[]"), (false, false, "null")]
+    let survey = Event { time: 1, what: What::Surveyed };
+    for (held, unheld, expected) in
+        [(true, false, r#"[{"pid":7,"name":"sshd","fd":6}]"#), (false, true, "[]"), (false, false, "null")]
     {
-        let mut events = story().exists(0, state, held, counted(1, 1)).events;
-        events.push(survey(certain));
+        let mut events = story().exists(0, state, held, Stats { unheld, ..counted(1, 1) }).events;
+        events.push(survey.clone());
         let socket = parsed(&lines(View::Closed, events)[0]);
         assert_eq!(socket["holders"], parsed(expected));
         assert_eq!(socket["origin"], "snapshot");
@@ -183,13 +183,13 @@ fn the_first_and_the_last_line_and_losses_are_what_the_contract_says() {
 }
 
 #[test]
-fn a_second_connect_does_not_tell_of_the_first() {
+fn a_second_connect_does_not_change_what_is_told_of_the_first() {
     let state = |state| move |story: Story, time| story.to(time, state, 1680);
     let (syn, up) = (state(crate::event::State::SynSent), state(crate::event::State::Established));
     let story = syn(Story::new(1, process("retry", 5), "10.0.0.4:1024", "10.0.0.9:81"), 0);
     let story = story.close(MS / 10, false, Stats { error: Errno::new(111), ..Stats::default() });
     let lines = lines(View::Path, up(syn(story, MS / 5), MS / 4).events);
-    assert_eq!(parsed(&lines[0])["peer"], Value::Null);
-    assert_eq!(parsed(&lines[1])["close"], Value::Null);
+    assert_eq!(parsed(&lines[0])["peer"]["port"], 81);
+    assert_eq!(parsed(&lines[1])["close"]["how"], "refused");
     assert_eq!(parsed(&lines[2])["peer"]["port"], 81);
 }

@@ -215,11 +215,15 @@ fn doing(moment: &Moment<'_>) -> Facts {
 /// What there is to say of an end.
 fn closing(moment: &Moment<'_>, verdict: Option<&Verdict>) -> Facts {
     let mut facts = Facts::default();
-    let (Some(life), Some(verdict)) = (moment.life_now(), verdict) else {
+    let Some(verdict) = verdict else {
+        facts.add("?");
+        return facts;
+    };
+    facts.add(words::ending(moment.life, verdict));
+    let Some(life) = moment.life_now() else {
         facts.add("and then used again");
         return facts;
     };
-    facts.add(words::ending(life, verdict));
     match moment.began() {
         Some(began) => facts.add(format_args!("after {}", Duration(moment.milestone.time.saturating_sub(began)))),
         None if life.origin == Origin::Snapshot => facts.add("older than the trace"),

@@ -153,7 +153,7 @@ fn what_is_still_open_at_the_end_is_told_and_what_never_stirred_is_not() {
 
 #[test]
 fn the_closed_view_shows_who_holds_what_is_open() {
-    let survey = Event { time: 1, what: What::Surveyed { holders_certain: true } };
+    let survey = Event { time: 1, what: What::Surveyed };
     let [nginx, worker] = [812, 813].map(|pid| process("nginx", pid));
     let mut events = together(
         [nginx, worker].map(|by| Story::new(1, by, "0.0.0.0:80", "").exists(0, State::Listen, true, Stats::default())),
@@ -241,6 +241,6 @@ fn a_socket_that_connects_again_at_once_does_not_tell_the_first_end_with_the_sec
         .to(MS / 4, State::Established, 1680)
         .events;
     let lines = lines(View::Path, events);
-    assert_eq!(told(&lines[2]), ("close", "and then used again"), "{lines:#?}");
+    assert_eq!(told(&lines[2]), ("close", "refused by peer · and then used again"), "{lines:#?}");
     assert_eq!(told(&lines[4]), ("established", "in 0.050 ms"), "{lines:#?}");
 }
