@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use jiff::Timestamp;
+
 use crate::support::{Actor, Host, Run, Socket};
 
 /// How the two ends are written down.
@@ -53,6 +55,7 @@ fn an_ipv4_server_that_an_ipv6_client_comes_to() {
 fn serves_a_client(address: &Address) {
     let Some(host) = Host::shared() else { return };
     let trace = host.trace(&[]);
+    let began = Timestamp::now();
     let (server, client) = (Actor::start(), Actor::start());
     server.tell(&format!("l = listen({:?}, backlog=7)", address.listen));
     let port: u16 = server.ask("port(l)");
@@ -68,10 +71,13 @@ fn serves_a_client(address: &Address) {
     server.tell("s.close(); l.close()");
     let (serving, asking) = (server.pid(), client.pid());
     let executable = fs::read_link(format!("/proc/{serving}/exe")).expect("it runs");
+    let ended = Timestamp::now();
     let run = trace.stop();
 
     let listener = run.listener(port);
     assert_eq!(listener.path(), format!("bind by {serving}, listen by {serving}, close"));
+    let [bound, closed] = ["bind", "close"].map(|phase| listener.time_of(phase).parse::<Timestamp>().expect("a time"));
+    assert!(began < bound && bound < closed && closed < ended, "{began} {bound} {closed} {ended}");
     assert_eq!(listener.ends(), format!("{}:{port} to -", address.shown.0));
     assert_eq!(listener.ending(), "by local, closed");
     assert_eq!((listener.pid(), listener.fd()), (Some(serving), Some(listening_fd)));

@@ -72,6 +72,8 @@ fn nginx_with_two_workers_answers_curl() {
         assert_eq!(served.ending(), "by peer, fin");
         let asked = run.client(u16::try_from(port).expect("a port"));
         assert_eq!(asked.0["process"]["name"], "curl");
+        let executable = asked.0["process"]["executable"].as_str();
+        assert!(executable.is_some_and(|path| path.ends_with("/curl")), "curl is gone at once: {asked:?}");
         assert_eq!(asked.bytes(), Some((header + body, request)));
         assert_eq!(asked.ending(), "by local, fin, then time_wait");
     }
@@ -101,6 +103,37 @@ fn of_two_children_that_share_a_listener_each_is_credited_with_what_it_accepted(
         let served = run.server(port);
         assert_eq!(served.path(), format!("syn_received, established, accept by {child}"));
         assert_eq!((served.pid(), &served.0["listener"]), (Some(child), &listener.0["socket"]));
+    }
+}
+
+#[test]
+fn a_thread_accepts_and_its_process_is_named() {
+    let Some(host) = Host::shared() else { return };
+    let trace = host.trace(&[]);
+    let (server, client) = (Actor::start(), Actor::start());
+    server.tell("l = listen('127.0.0.1')");
+    let port: u16 = server.ask("port(l)");
+    client.tell(&format!("c = connect('127.0.0.1', {port})"));
+    let client_port: u16 = client.ask("port(c)");
+    server.tell(
+        "
+import ctypes, threading
+done = {}
+def work():
+    ctypes.CDLL(None).prctl(15, b'worker-7', 0, 0, 0)
+    done['tid'], done['accepted'] = threading.get_native_id(), l.accept()
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()",
+    );
+    let tid: u32 = server.ask("done['tid']");
+    let run = trace.stop();
+
+    let served = run.server(client_port);
+    assert_eq!(served.path(), format!("syn_received, established, accept by {}", server.pid()));
+    for process in [&served.0["process"], &run.event(served, "accept").0["process"]] {
+        assert_eq!((&process["pid"], &process["tid"]), (&server.pid().into(), &tid.into()));
+        assert_eq!(process["name"], "python3", "not the thread's name");
     }
 }
 

@@ -17,7 +17,7 @@ const REFUSED: &[(&[&str], &str)] = &[
     (&["doctor", "--port", "80"], "--port"),
     (&["trace", "--port", "65536"], "65535"),
     (&["trace", "--port", "http"], "http"),
-    (&["trace", "--port", "-1"], "65535"),
+    (&["trace", "--port", "-1"], "-1"),
     (&["trace", "-p"], "--port"),
     (&["trace", "--local-port", ""], "--local-port"),
     (&["trace", "--peer-port", "80,81"], "80,81"),

@@ -14,19 +14,17 @@ pub(crate) struct Run {
     pub(crate) events: Vec<Event>,
     pub(crate) sockets: Vec<Socket>,
     pub(crate) lost: Vec<Value>,
-    pub(crate) stderr: Vec<String>,
 }
 
 impl Run {
-    pub(super) fn read(lines: &[String], stderr: Vec<String>) -> Self {
+    pub(super) fn read(lines: &[String]) -> Self {
         let mut values = lines.iter().map(|line| {
             assert!(line.starts_with("{\"type\":\""), "type comes first: {line}");
             serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("no JSON ({error}): {line}"))
         });
         let start = values.next().expect("a first line");
         assert_eq!(start["type"], "start", "the first line: {start}");
-        let mut run =
-            Self { start, summary: Value::Null, events: Vec::new(), sockets: Vec::new(), lost: Vec::new(), stderr };
+        let mut run = Self { start, summary: Value::Null, events: Vec::new(), sockets: Vec::new(), lost: Vec::new() };
         for value in values {
             assert_eq!(run.summary, Value::Null, "a line after the summary: {value}");
             match value["type"].as_str() {

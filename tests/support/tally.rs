@@ -17,7 +17,7 @@ pub(crate) struct Tally {
     pub(crate) incomplete: u64,
     /// Those that say `complete: true` though a step of their path is missing.
     pub(crate) falsely_complete: Vec<String>,
-    pub(crate) lost_lines: u64,
+    pub(crate) lost_lines: Vec<String>,
     pub(crate) summary: Value,
 }
 
@@ -29,7 +29,7 @@ impl Tally {
             if line.starts_with("{\"type\":\"socket\"") {
                 tally.socket(line);
             } else if line.starts_with("{\"type\":\"lost\"") {
-                tally.lost_lines += 1;
+                tally.lost_lines.push(line);
             } else if line.starts_with("{\"type\":\"summary\"") {
                 tally.summary = serde_json::from_str(&line).expect("JSON");
             } else {

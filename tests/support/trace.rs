@@ -85,11 +85,6 @@ impl Trace {
         self.child.id()
     }
 
-    /// What it showed so far.
-    pub(crate) fn stdout(&self) -> &Lines {
-        self.stdout.as_ref().expect("it has not ended")
-    }
-
     /// What it said so far.
     pub(crate) fn stderr(&self) -> &Lines {
         self.stderr.as_ref().expect("it has not ended")
@@ -109,7 +104,7 @@ impl Trace {
     /// Waits until it ends by itself, and expects an exit code.
     pub(crate) fn end_with(self, code: i32) -> Run {
         let ended = self.end();
-        let lines = if ended.stdout.len() > 50 { &ended.stdout[ended.stdout.len() - 50..] } else { &ended.stdout };
+        let lines = if ended.stdout.len() > 12 { &ended.stdout[ended.stdout.len() - 12..] } else { &ended.stdout };
         assert_eq!(
             ended.code(),
             code,
@@ -117,7 +112,7 @@ impl Trace {
             ended.stderr.join("\n"),
             lines.join("\n")
         );
-        Run::read(&ended.stdout, ended.stderr)
+        Run::read(&ended.stdout)
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

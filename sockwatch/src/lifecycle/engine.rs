@@ -31,7 +31,8 @@ pub struct Engine {
     ends: Ends,
     timeline: Timeline,
     losses: Losses,
-    lost_total: u64,
+    /// Whether everything that exists was told of.
+    surveyed: bool,
     pending_losses: Vec<(u64, Time, Time)>,
     last_number: u64,
 }
@@ -61,7 +62,6 @@ impl Engine {
             What::Surveyed => self.surveyed(),
             What::Lost { count, since } => {
                 self.losses.add(since, time);
-                self.lost_total += count;
                 self.pending_losses.push((count, since, time));
             }
         }
@@ -86,7 +86,7 @@ impl Engine {
         rest.sort_unstable_by_key(|&place| self.lives[place].as_ref().map(|life| life.number));
         for place in rest {
             if let Some(mut life) = self.remove(place) {
-                life.complete &= !self.losses.touch(life.first, Time::MAX);
+                self.judge(&mut life);
                 tell(Report::Socket(&mut life));
             }
         }
@@ -120,12 +120,20 @@ impl Engine {
             Tell::Signal(signal) => tell(Report::Signal { life, signal: &signal }),
             Tell::End => {
                 if let Some(mut life) = self.remove(place) {
-                    let end = life.destroyed.unwrap_or(Time::MAX);
-                    life.complete &= !self.losses.touch(life.first, end);
+                    self.judge(&mut life);
                     tell(Report::Socket(&mut life));
                 }
             }
         }
+    }
+
+    /// Whether anything that concerned a life may have been lost. What was first seen in the midst of its life may have
+    /// lost its beginning at any time before.
+    fn judge(&self, life: &mut Life) {
+        let from = if life.begun { life.first } else { 0 };
+        let close_missed = life.destroyed.is_some() && life.is_close_missing();
+        life.complete &= life.begun && !close_missed;
+        life.complete &= !self.losses.touch(from, life.destroyed.unwrap_or(Time::MAX));
     }
 
     // Finding and making lives.
@@ -167,7 +175,7 @@ impl Engine {
         // Not its first step: it is older than the trace, or its start was lost.
         let origin = if birth { Origin::Traced } else { Origin::Snapshot };
         let mut life = Life::new(self.last_number, key, transport, origin, time);
-        life.complete = birth || self.lost_total == 0;
+        life.begun = birth || !self.surveyed;
         let place = match self.free.pop() {
             Some(place) => {
                 self.lives[place] = Some(life);
@@ -268,7 +276,14 @@ impl Engine {
     }
 
     fn state(&mut self, place: usize, time: Time, (from, to): (State, State), actor: Option<Actor>) {
-        self.life(place).state = to;
+        let life = self.life(place);
+        // Of TCP the kernel reports every change: where one does not begin where the last one ended, one is missing,
+        // whatever the counters of losses say.
+        if life.transport == Transport::Tcp && life.last_change.is_some_and(|last| last != from) {
+            life.complete = false;
+        }
+        life.last_change = Some(to);
+        life.state = to;
         self.signal(place, time, SignalKind::State { from, to }, actor);
     }
 
@@ -655,7 +670,10 @@ impl Engine {
             return;
         }
         let place = self.meet(time, sock, false);
+        let surveyed = self.surveyed;
         let life = self.life(place);
+        // What the first survey finds began before the trace, and nothing of it was there to be lost.
+        life.begun |= !surveyed;
         if life.end.from.is_none() {
             life.state = sock.state;
             life.stats = Some(stats);
@@ -674,6 +692,7 @@ impl Engine {
 
     /// All that exists was told: what follows from all of it together.
     fn surveyed(&mut self) {
+        self.surveyed = true;
         let mut listeners: HashMap<(Option<u32>, u16), Vec<usize>> = HashMap::new();
         for (place, life) in self.lives.iter().enumerate() {
             if let Some(life) = life

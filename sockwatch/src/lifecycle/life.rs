@@ -186,6 +186,9 @@ pub struct Life {
     pub(super) listening: Option<Time>,
     pub(super) end: End,
     pub(super) subflows: u32,
+    pub(super) begun: bool,
+    /// The state that the last change led to.
+    pub(super) last_change: Option<State>,
     pub(super) maybe_subflow: bool,
     pub(super) parent: Option<(usize, u64)>,
     /// The ids that children name it with.
@@ -232,6 +235,8 @@ impl Life {
             listening: None,
             end: End::default(),
             subflows: 0,
+            begun: true,
+            last_change: None,
             maybe_subflow: false,
             parent: None,
             listens_as: Vec::new(),
@@ -320,6 +325,11 @@ impl Life {
         self.path_omitted += over as u64;
         self.told = self.told.min(LAST).max(self.told.saturating_sub(over));
         Some(index - over)
+    }
+
+    /// Whether it ended without the change to CLOSE that a socket which connected or listened goes through.
+    pub(super) fn is_close_missing(&self) -> bool {
+        self.role.is_some() && self.end.from.is_none() && self.end.connect_failed.is_none()
     }
 
     pub(super) fn set_ends(&mut self, local: Endpoint, peer: Endpoint) {

@@ -128,13 +128,15 @@ impl Live {
         if taken >= MOST {
             seen = last;
         }
+        // The clock before the count: what is lost between the two belongs to this span and to the next.
+        let counting = boot_time().unwrap_or(seen);
         let lost = self.losses.total() + self.unreadable;
-        let now = boot_time().unwrap_or(seen);
         if lost > self.lost {
-            take(Event { time: now, what: What::Lost { count: lost - self.lost, since: self.counted } });
+            let time = boot_time().unwrap_or(counting);
+            take(Event { time, what: What::Lost { count: lost - self.lost, since: self.counted } });
             self.lost = lost;
         }
-        self.counted = now;
+        self.counted = counting;
         seen
     }
 

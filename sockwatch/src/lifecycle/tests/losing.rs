@@ -4,6 +4,7 @@ use super::{
     host::{Host, MS, SECOND, process},
     seen::Watch,
 };
+use crate::event::What;
 
 #[test]
 fn a_loss_marks_exactly_the_lives_that_overlap_it() {
@@ -48,15 +49,39 @@ fn an_address_that_is_used_again_ends_the_life_whose_end_was_missed() {
 }
 
 #[test]
-fn a_socket_that_turns_up_after_a_loss_may_have_had_more() {
+fn a_socket_that_turns_up_in_the_midst_of_its_life_lost_its_start_unless_it_is_older_than_the_trace() {
     let mut host = Host::new();
-    host.lost(1, host.now);
+    host.surveyed();
     host.wait(SECOND);
     let mut orphan = host.socket();
     orphan.sock.state = crate::event::State::Established;
     host.closes_second(&mut orphan, &process("curl", 200));
     let watch = Watch::all(&host);
-    assert!(!watch.life(&orphan).complete, "its start was lost, or was before the trace");
+    assert!(!watch.life(&orphan).complete);
+}
+
+#[test]
+fn a_change_of_state_that_is_missing_shows_even_where_nobody_counted_it() {
+    for missing in 0.. {
+        let mut host = Host::new();
+        host.surveyed();
+        let client = host.client("10.0.0.1:5000", "10.0.0.2:80");
+        let curl = process("curl", 200);
+        let mut client = client;
+        host.closes_second(&mut client, &curl);
+        let changes: Vec<usize> = (0..host.events.len()).filter(|&at| is_change(&host.events[at].what)).collect();
+        let Some(&at) = changes.get(missing) else {
+            assert!(missing >= 5, "a client that is closed goes through five changes");
+            break;
+        };
+        host.events.remove(at);
+        let watch = Watch::all(&host);
+        assert!(watch.lives.iter().all(|life| !life.complete), "without change {missing}");
+    }
+}
+
+fn is_change(what: &What) -> bool {
+    matches!(what, What::Transition { .. } | What::Step { .. } | What::Close { .. })
 }
 
 #[test]
