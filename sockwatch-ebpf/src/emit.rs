@@ -6,7 +6,7 @@ use aya_ebpf::{
         bpf_get_smp_processor_id, bpf_ktime_get_boot_ns, bpf_ringbuf_query, bpf_ringbuf_reserve, bpf_ringbuf_submit,
     },
 };
-use sockwatch_ebpf::Head;
+use sockwatch_ebpf::{Head, kind};
 
 use crate::{
     maps::{CONFIG, LOST, RING},
@@ -35,10 +35,10 @@ pub(crate) fn head(kind: u16, flags: u32) -> Head {
 
 /// Counts a record of this kind as lost.
 #[inline(always)]
-pub(crate) fn lose(kind: u16) {
-    if let Some(count) = LOST.get_ptr_mut(u32::from(kind)) {
-        // SAFETY: this processor's own slot. Each kind is counted by one program (accept's by two that never nest), and
-        // a program that is running on a processor is not entered there again, so no addition is torn by another.
+pub(crate) fn lose(runner: u32, kind: u16) {
+    if let Some(count) = LOST.get_ptr_mut(runner * u32::from(kind::COUNT) + u32::from(kind)) {
+        // SAFETY: this processor's own slot. Each is counted by one program (accept's by two that never nest), and a
+        // program that is running on a processor is not entered there again, so no addition is torn by another.
         unsafe { *count += 1 };
     }
 }
@@ -52,12 +52,12 @@ fn ring() -> *mut core::ffi::c_void {
 /// # Safety
 /// `fill` must write every field of `T`.
 #[inline(always)]
-pub(crate) unsafe fn send<T>(kind: u16, fill: impl FnOnce(&mut T)) {
+pub(crate) unsafe fn send<T>(runner: u32, kind: u16, fill: impl FnOnce(&mut T)) {
     // SAFETY: the helpers are used as their contract asks: what is reserved is submitted once, on every path.
     unsafe {
         let record = bpf_ringbuf_reserve(ring(), size_of::<T>() as u64, 0).cast::<T>();
         match record.as_mut() {
-            None => lose(kind),
+            None => lose(runner, kind),
             Some(fields) => {
                 fill(fields);
                 bpf_ringbuf_submit(record.cast(), wakeup());

@@ -46,6 +46,19 @@ pub mod kind {
     pub const COUNT: u16 = 15;
 }
 
+/// Who runs: programs of different runners may interrupt each other, so they count apart. The length of the loss counters
+/// is [`kind::COUNT`] for each.
+pub mod runner {
+    /// The program itself, or a system-call program.
+    pub const FIRST: u32 = 0;
+    /// An iterator.
+    pub const ITERATOR: u32 = 1;
+    /// The second program on a tracepoint, which takes what interrupts the first.
+    pub const SECOND: u32 = 2;
+    /// How many there are.
+    pub const COUNT: u32 = 3;
+}
+
 /// The kernel's `TCP_*` states (`include/net/tcp_states.h`), which are ABI.
 pub mod state {
     #![expect(missing_docs, reason = "RFC 9293 names")]

@@ -3,11 +3,13 @@
 #![no_main]
 
 mod emit;
+mod log;
 mod maps;
 mod memory;
 mod programs;
 mod sock;
 mod task;
+mod twin;
 
 /// Some helpers that these programs call are for GPL-compatible programs only.
 #[unsafe(no_mangle)]

@@ -8,7 +8,7 @@ use aya_ebpf::{
     helpers::generated::{bpf_get_current_task_btf, bpf_sk_storage_get, bpf_task_storage_get},
     macros::btf_map,
 };
-use sockwatch_ebpf::{Config, kind};
+use sockwatch_ebpf::{Config, kind, runner};
 
 /// `BPF_LOCAL_STORAGE_GET_F_CREATE`.
 const CREATE: u64 = 1;
@@ -93,13 +93,26 @@ static IN_CALL: LocalStorage<InCall, { BPF_MAP_TYPE_TASK_STORAGE as usize }, { N
 #[btf_map]
 pub(crate) static RING: RingBuf<u64, 4096> = RingBuf::new();
 
-/// Records that could not be sent, by kind. Never reset.
+/// Records that could not be sent, by runner and kind. Never reset.
 #[btf_map]
-pub(crate) static LOST: PerCpuArray<u64, { kind::COUNT as usize }> = PerCpuArray::new();
+pub(crate) static LOST: PerCpuArray<u64, { kind::COUNT as usize * runner::COUNT as usize }> = PerCpuArray::new();
 
-/// Last ids given on this processor: by state changes, and by iterators (which the former may interrupt).
+/// Last ids given on this processor, by runner.
 #[btf_map]
-pub(crate) static LAST_ID: PerCpuArray<u64, 2> = PerCpuArray::new();
+pub(crate) static LAST_ID: PerCpuArray<u64, { runner::COUNT as usize }> = PerCpuArray::new();
+
+/// A tracepoint with two programs, on one processor.
+#[repr(C)]
+pub(crate) struct Pair {
+    /// The first program is running.
+    pub(crate) busy: u64,
+    /// How often the second took an event that interrupted the first.
+    pub(crate) taken: u64,
+}
+
+/// The tracepoints with two programs, see `twin`.
+#[btf_map]
+pub(crate) static PAIRS: PerCpuArray<Pair, 4> = PerCpuArray::new();
 
 /// Room to build an [`Exec`](sockwatch_ebpf::Exec), which is too large for the stack.
 #[btf_map]

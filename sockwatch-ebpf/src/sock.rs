@@ -29,46 +29,36 @@ pub(crate) fn as_tcp(sk: *const c_void) -> *const c_void {
     unsafe { bpf_skc_to_tcp_sock(sk.cast_mut()).cast_const().cast() }
 }
 
-/// Who asks for an id: the two never share a counter, for one may interrupt the other.
-#[derive(Clone, Copy)]
-pub(crate) enum Asker {
-    /// A state change.
-    State,
-    /// An iterator.
-    Iterator,
-}
-
 /// The socket's own id and its listener's, given at first sight. Where storage can't be had, both are 0 and the loss is
 /// counted under `kind`.
 #[inline(always)]
-pub(crate) fn identify(sk: *const c_void, asker: Asker, kind: u16) -> (u64, u64) {
+pub(crate) fn identify(sk: *const c_void, runner: u32, kind: u16) -> (u64, u64) {
     let addr = sk as u64;
     let mut first = MaybeUninit::<Identity>::uninit();
     let Some(identity) = identity_or(sk, clear(&mut first)) else {
-        lose(kind);
+        lose(runner, kind);
         return (0, 0);
     };
     if identity.addr != addr {
         // New, or a copy of its listener's.
         identity.parent = identity.id;
-        identity.id = next_id(asker);
+        identity.id = next_id(runner);
         identity.addr = addr;
     }
     (identity.id, identity.parent)
 }
 
-/// Unique on this host while the programs are loaded: the processor, who asked, and a count.
+/// Unique on this host while the programs are loaded: the processor, the runner, and a count.
 #[inline(always)]
-fn next_id(asker: Asker) -> u64 {
+fn next_id(runner: u32) -> u64 {
     let cpu = u64::from(cpu());
-    let Some(last) = LAST_ID.get_ptr_mut(asker as u32) else { return 0 };
-    // SAFETY: this processor's own slot; a state change is never interrupted by another one (the kernel skips a
-    // tracing program that is already running on the processor, and counts that).
+    let Some(last) = LAST_ID.get_ptr_mut(runner) else { return 0 };
+    // SAFETY: this processor's own slot; a program is not entered again on a processor where it runs.
     let count = unsafe {
         *last += 1;
         *last
     };
-    (cpu << 48) | ((asker as u64) << 47) | count
+    (cpu << 48) | (u64::from(runner) << 46) | count
 }
 
 /// Which of the two places of the local port to believe.

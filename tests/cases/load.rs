@@ -23,7 +23,7 @@ fn run(netns: &Netns, load: &Load, arguments: &[&str]) -> (Opens, Tally, i32) {
 fn nothing_is_lost(ending: Ending) {
     let Some(host) = Host::alone() else { return };
     let netns = host.netns();
-    let (opens, tally, code) = run(&netns, &Load { connections: 100_000, ending }, &[]);
+    let (opens, tally, code) = run(&netns, &Load { connections: 100_000, pairs: 1, ending }, &[]);
 
     assert_eq!(opens, Opens { active: 100_000, passive: 100_000 }, "what the kernel counted");
     assert_eq!((tally.lost(), tally.lost_lines.len(), tally.incomplete, code), (0, 0, 0, 0), "{tally:?}");
@@ -45,7 +45,7 @@ fn of_100_000_connections_that_are_reset_each_is_told() {
 fn what_a_ring_that_is_too_small_loses_is_counted() {
     let Some(host) = Host::alone() else { return };
     let netns = host.netns();
-    let load = Load { connections: 10_000, ending: Ending::Fin };
+    let load = Load { connections: 10_000, pairs: 2, ending: Ending::Fin };
     let (opens, tally, code) = run(&netns, &load, &["--buffer", "4096"]);
 
     assert!(tally.lost() > 0 && !tally.lost_lines.is_empty(), "{tally:?}");
@@ -58,7 +58,7 @@ fn what_a_nested_interrupt_makes_the_kernel_skip_is_counted() {
     let Some(host) = Host::alone() else { return };
     let netns = host.netns();
     netns.write("/sys/class/net/lo/queues/rx-0/rps_cpus", "3");
-    let (opens, tally, code) = run(&netns, &Load { connections: 30_000, ending: Ending::Reset }, &[]);
+    let (opens, tally, code) = run(&netns, &Load { connections: 30_000, pairs: 2, ending: Ending::Reset }, &[]);
 
     // How many there are is luck. That they are counted is not.
     assert_eq!(code, if tally.lost() > 0 { 3 } else { 0 });

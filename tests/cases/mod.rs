@@ -7,6 +7,7 @@ mod filters;
 mod load;
 mod places;
 mod privileges;
+mod readme;
 mod running;
 mod serving;
 mod sharing;

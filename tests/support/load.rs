@@ -13,10 +13,7 @@ use nix::{
     sched::{CloneFlags, setns},
 };
 
-use super::Netns;
-
-/// Pairs of a client and a server thread.
-const PAIRS: u32 = 2;
+use super::{Netns, wait_for};
 
 /// How the connections end.
 #[derive(Clone, Copy)]
@@ -28,6 +25,9 @@ pub(crate) enum Ending {
 /// Short connections over loopback.
 pub(crate) struct Load {
     pub(crate) connections: u32,
+    /// Pairs of a client and a server thread. With more threads than processors they are interrupted in the midst of a
+    /// kernel program now and then; what that processor does meanwhile is skipped (`recursion_misses`).
+    pub(crate) pairs: u32,
     pub(crate) ending: Ending,
 }
 
@@ -47,10 +47,11 @@ impl Load {
         netns.sysctl("net.ipv4.ip_local_port_range", "1024 65535");
         let before = opens(netns);
         thread::scope(|scope| {
-            for pair in 0..PAIRS {
+            for pair in 0..self.pairs {
                 scope.spawn(move || self.pair(netns, pair));
             }
         });
+        wait_for("the last ACKs", || (in_use(netns) == 0).then_some(()));
         let after = opens(netns);
         Opens { active: after.active - before.active, passive: after.passive - before.passive }
     }
@@ -60,7 +61,7 @@ impl Load {
         let address = Ipv4Addr::new(127, 0, 0, 1 + u8::try_from(pair).expect("few"));
         let listener = TcpListener::bind((address, 0)).expect("a listener");
         let server = listener.local_addr().expect("it is bound");
-        let connections = self.connections / PAIRS;
+        let connections = self.connections / self.pairs;
         thread::scope(|scope| {
             // Threads that are spawned here are in the namespace, too.
             scope.spawn(|| (0..connections).for_each(|_| self.serve(listener.accept().expect("a connection").0)));
@@ -97,14 +98,26 @@ fn enter(netns: &Netns) {
     setns(file, CloneFlags::CLONE_NEWNET).expect("root may enter it");
 }
 
-fn opens(netns: &Netns) -> Opens {
-    let snmp = thread::scope(|scope| {
+/// A file of its /proc/net.
+fn proc_net(netns: &Netns, file: &str) -> String {
+    thread::scope(|scope| {
         let reader = scope.spawn(|| {
             enter(netns);
-            fs::read_to_string("/proc/thread-self/net/snmp").expect("the namespace's counters")
+            fs::read_to_string(format!("/proc/thread-self/net/{file}")).expect("the namespace's counters")
         });
         reader.join().expect("they are read")
-    });
+    })
+}
+
+/// TCP sockets over IPv4 that are neither closed nor in TIME_WAIT.
+fn in_use(netns: &Netns) -> u64 {
+    let sockstat = proc_net(netns, "sockstat");
+    let tcp = sockstat.lines().find_map(|line| line.strip_prefix("TCP: inuse ")).expect("a count");
+    tcp.split(' ').next().and_then(|count| count.parse().ok()).expect("a number")
+}
+
+fn opens(netns: &Netns) -> Opens {
+    let snmp = proc_net(netns, "snmp");
     let mut lines = snmp.lines().filter_map(|line| line.strip_prefix("Tcp: "));
     let (names, values) = (lines.next().expect("names"), lines.next().expect("values"));
     let count = |wanted| {

@@ -24,6 +24,9 @@ pub(crate) struct Options {
     /// Write nothing: build into a fresh directory, and fail if the committed object differs.
     #[arg(long)]
     check: bool,
+    /// Build an object whose programs log what they do: target/sockwatch-log.bpf.o, for debugging.
+    #[arg(long, conflicts_with = "check")]
+    log: bool,
     /// Which Rust compiles the object.
     #[arg(long, value_enum, default_value = "auto")]
     toolchain: Choice,
@@ -38,8 +41,13 @@ pub(crate) fn build_ebpf(options: &Options) -> Result<()> {
     if options.check {
         return check(&toolchain);
     }
-    let built = build(&toolchain, &repo::target("bpf"))?;
-    let bytes = fs::read(&built)?;
+    if options.log {
+        let bytes = fs::read(build(&toolchain, "log", &repo::target("bpf-log"))?)?;
+        replace(&repo::log_object(), &bytes)?;
+        println!("{} ({} bytes) is written", repo::log_object().display(), bytes.len());
+        return Ok(());
+    }
+    let bytes = fs::read(build(&toolchain, "programs", &repo::target("bpf"))?)?;
     let buildinfo = BuildInfo { sources: source_digest()?, object: sha256(&bytes), toolchain: toolchain.versions()? };
     replace(&repo::object(), &bytes)?;
     replace(&repo::buildinfo(), buildinfo.render().as_bytes())?;
@@ -47,14 +55,14 @@ pub(crate) fn build_ebpf(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Builds the object below `directory`, and returns its path.
-fn build(toolchain: &Toolchain, directory: &Path) -> Result<PathBuf> {
+/// Builds the object with this feature below `directory`, and returns its path.
+fn build(toolchain: &Toolchain, feature: &str, directory: &Path) -> Result<PathBuf> {
     // Dependencies first: the directories that they are unpacked into are among those that get other names.
     run(forget_build_environment(&mut cargo()).args(["fetch", "--quiet", "--locked"]))?;
     let mut build = toolchain.rust().cargo()?;
     build
         .args(["build", "--release", "--locked", "--package", "sockwatch-ebpf", "--bin", "sockwatch-ebpf"])
-        .args(["--features", "programs", "--target", TARGET, "--target-dir"])
+        .args(["--features", feature, "--target", TARGET, "--target-dir"])
         .arg(directory);
     if matches!(toolchain.rust(), Rust::Nightly) {
         build.args(["-Z", "build-std=core"]);
@@ -92,7 +100,7 @@ fn check(toolchain: &Toolchain) -> Result<()> {
     if directory.exists() {
         fs::remove_dir_all(&directory)?;
     }
-    let built = build(toolchain, &directory)?;
+    let built = build(toolchain, "programs", &directory)?;
     let (committed, versions) = (repo::object(), toolchain.versions()?);
     if fs::read(&built)? == fs::read(&committed)? {
         println!("the kernel object is what its sources build, bit for bit");

@@ -20,6 +20,11 @@ pub(crate) fn object() -> PathBuf {
     root().join("sockwatch/prebuilt/sockwatch.bpf.o")
 }
 
+/// The kernel object that logs, for debugging. sockwatch's feature `kernel-log` expects it there.
+pub(crate) fn log_object() -> PathBuf {
+    target("sockwatch-log.bpf.o")
+}
+
 /// What the committed kernel object was built from, and with.
 pub(crate) fn buildinfo() -> PathBuf {
     root().join("sockwatch/prebuilt/BUILDINFO")

@@ -10,7 +10,7 @@ use aya_ebpf::{
     helpers::generated::{bpf_get_current_task_btf, bpf_probe_read_user},
     programs::TracePointContext,
 };
-use sockwatch_ebpf::{Call, family};
+use sockwatch_ebpf::{Call, family, runner};
 
 use crate::{
     emit::{head, lose, now, send},
@@ -91,7 +91,7 @@ pub(super) fn sock_of(fd: i32) -> Option<(Raw, u32)> {
 #[inline(always)]
 pub(super) fn enter(call: u16, fd: i32, addr: u64) -> Option<&'static mut InCall> {
     let Some(slot) = in_call_or_new() else {
-        lose(call);
+        lose(runner::FIRST, call);
         return None;
     };
     slot.called = now();
@@ -147,7 +147,7 @@ pub(super) fn report(outcome: &Outcome, sk: Raw, also: impl FnOnce(&mut Call)) {
     let protocol: u16 = sk.read(off!(protocol));
     // SAFETY: every field is written.
     unsafe {
-        send(outcome.kind, |record: &mut Call| {
+        send(runner::FIRST, outcome.kind, |record: &mut Call| {
             record.head = head(outcome.kind, 0);
             sock::fill(sk, sk.0 as u64, protocol == sockwatch_ebpf::protocol::TCP, Port::Bound, &mut record.sock);
             task::fill_current(&mut record.task);

@@ -7,7 +7,7 @@ use aya_ebpf::{
     macros::btf_tracepoint,
     programs::BtfTracePointContext,
 };
-use sockwatch_ebpf::{EXEC_PATH, Exec, flag, kind};
+use sockwatch_ebpf::{EXEC_PATH, Exec, flag, kind, runner};
 
 use crate::{
     emit::{head, lose, wakeup},
@@ -49,7 +49,7 @@ pub(crate) fn sched_process_exec(_ctx: BtfTracePointContext) -> i32 {
         )
     };
     if sent != 0 {
-        lose(kind::EXEC);
+        lose(runner::FIRST, kind::EXEC);
     }
     0
 }

@@ -3,49 +3,62 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
-use sockwatch_ebpf::{Mark, kind};
+use sockwatch_ebpf::{Mark, kind, runner};
 
 use crate::{
     emit::{head, send},
     maps::identity,
     memory::{Memory, Typed, off},
     sock,
+    twin::{self, Tracepoint},
 };
 
 /// `void tcp_retransmit_skb(const struct sock *sk, const struct sk_buff *skb, …)`.
 #[btf_tracepoint(function = "tcp_retransmit_skb")]
 pub(crate) fn tcp_retransmit_skb(ctx: BtfTracePointContext) -> i32 {
-    mark_full(kind::RETRANSMIT, ctx.arg(0))
+    mark_full(runner::FIRST, kind::RETRANSMIT, ctx.arg(0));
+    0
 }
 
 /// `void tcp_send_reset(const struct sock *sk, const struct sk_buff *skb, …)`; `sk` is null where a segment met no
 /// socket.
 #[btf_tracepoint(function = "tcp_send_reset")]
 pub(crate) fn tcp_send_reset(ctx: BtfTracePointContext) -> i32 {
-    mark_full(kind::RESET_SENT, ctx.arg(0))
+    twin::first(Tracepoint::ResetSent, |runner| mark_full(runner, kind::RESET_SENT, ctx.arg(0)))
+}
+
+/// Takes what interrupts the first.
+#[btf_tracepoint(function = "tcp_send_reset")]
+pub(crate) fn tcp_send_reset_2(ctx: BtfTracePointContext) -> i32 {
+    twin::second(Tracepoint::ResetSent, |runner| mark_full(runner, kind::RESET_SENT, ctx.arg(0)))
 }
 
 /// `void tcp_receive_reset(struct sock *sk)`.
 #[btf_tracepoint(function = "tcp_receive_reset")]
 pub(crate) fn tcp_receive_reset(ctx: BtfTracePointContext) -> i32 {
-    mark_full(kind::RESET_RECEIVED, ctx.arg(0))
+    twin::first(Tracepoint::ResetReceived, |runner| mark_full(runner, kind::RESET_RECEIVED, ctx.arg(0)))
+}
+
+/// Takes what interrupts the first.
+#[btf_tracepoint(function = "tcp_receive_reset")]
+pub(crate) fn tcp_receive_reset_2(ctx: BtfTracePointContext) -> i32 {
+    twin::second(Tracepoint::ResetReceived, |runner| mark_full(runner, kind::RESET_RECEIVED, ctx.arg(0)))
 }
 
 #[inline(always)]
-fn mark_full(kind: u16, sk: *const c_void) -> i32 {
+fn mark_full(runner: u32, kind: u16, sk: *const c_void) {
     if !sk.is_null() && sock::is_full(sk) {
-        mark(kind, sk);
+        mark(runner, kind, sk);
     }
-    0
 }
 
 /// Sends that something happened to a whole socket.
 #[inline(always)]
-pub(super) fn mark(kind: u16, sk: *const c_void) {
+pub(super) fn mark(runner: u32, kind: u16, sk: *const c_void) {
     let id = identity(sk).filter(|identity| identity.addr == sk as u64).map_or(0, |identity| identity.id);
     // SAFETY: every field is written.
     unsafe {
-        send(kind, |record: &mut Mark| {
+        send(runner, kind, |record: &mut Mark| {
             record.head = head(kind, 0);
             record.id = id;
             record.addr = sk as u64;

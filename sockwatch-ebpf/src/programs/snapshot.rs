@@ -3,12 +3,12 @@
 use core::{ffi::c_void, mem::MaybeUninit};
 
 use aya_ebpf::helpers::generated::{bpf_seq_write, bpf_sock_from_file};
-use sockwatch_ebpf::{Snapshot, kind, state};
+use sockwatch_ebpf::{Snapshot, kind, runner, state};
 
 use crate::{
     emit::{head, lose},
     memory::{Memory, Raw, Typed, clear, off},
-    sock::{self, Asker, Port},
+    sock::{self, Port},
     task,
 };
 
@@ -117,7 +117,7 @@ fn describe(sk: *const c_void, record: &mut Snapshot) -> bool {
     {
         return false;
     }
-    let (id, parent) = sock::identify(sk, Asker::Iterator, record.head.kind);
+    let (id, parent) = sock::identify(sk, runner::ITERATOR, record.head.kind);
     record.sock.id = id;
     record.sock.parent = parent;
     record.sock.cookie = sock::cookie(sk);
@@ -132,7 +132,7 @@ fn write(meta: *const Meta, record: &Snapshot) {
         let wrote = bpf_seq_write((*meta).seq.cast(), core::ptr::from_ref(record).cast(), size_of::<Snapshot>() as u32);
         // -EOVERFLOW: seq_file grows its buffer and comes back.
         if wrote != 0 && wrote != -75 {
-            lose(kind);
+            lose(runner::ITERATOR, kind);
         }
     }
 }

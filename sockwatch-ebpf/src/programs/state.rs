@@ -7,37 +7,59 @@ use sockwatch_ebpf::{Close, Step, Transition, flag, kind, protocol, state};
 
 use crate::{
     emit::{head, send},
+    log::debug,
     maps::in_call,
     memory::{Memory, Raw, Typed, off, wipe},
-    sock::{self, Asker, Port},
+    sock::{self, Port},
     task,
+    twin::{self, Tracepoint},
 };
 
 /// `void inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`, called before the new
 /// state is stored.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub(crate) fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
+    twin::first(Tracepoint::State, |runner| changed(&ctx, runner))
+}
+
+/// Takes what interrupts the first.
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub(crate) fn inet_sock_set_state_2(ctx: BtfTracePointContext) -> i32 {
+    twin::second(Tracepoint::State, |runner| changed(&ctx, runner))
+}
+
+#[inline(always)]
+fn changed(ctx: &BtfTracePointContext, runner: u32) {
     let sk: *const c_void = ctx.arg(0);
     let from = ctx.arg::<i32>(1) as u8;
     let to = ctx.arg::<i32>(2) as u8;
     let protocol: u16 = Typed(sk).read(off!(protocol));
     if !sock::followed(protocol) {
-        return 0;
+        return;
     }
+    debug!(
+        ctx,
+        "runner {}, protocol {}, port {} to {}: state {} to {}",
+        runner,
+        protocol,
+        u16::from_be(Raw(sk).read(off!(sport))),
+        u16::from_be(Typed(sk).read(off!(dport))),
+        from,
+        to
+    );
     match to {
-        state::CLOSE => close(sk, from, protocol),
-        state::LISTEN | state::SYN_SENT | state::SYN_RECV | state::ESTABLISHED => transition(sk, to),
-        _ => step(sk, from, to),
+        state::CLOSE => close(runner, sk, from, protocol),
+        state::LISTEN | state::SYN_SENT | state::SYN_RECV | state::ESTABLISHED => transition(runner, sk, to),
+        _ => step(runner, sk, from, to),
     }
-    0
 }
 
 #[inline(always)]
-fn transition(sk: *const c_void, to: u8) {
-    let (id, parent) = sock::identify(sk, Asker::State, kind::TRANSITION);
+fn transition(runner: u32, sk: *const c_void, to: u8) {
+    let (id, parent) = sock::identify(sk, runner, kind::TRANSITION);
     // SAFETY: every field is written.
     unsafe {
-        send(kind::TRANSITION, |record: &mut Transition| {
+        send(runner, kind::TRANSITION, |record: &mut Transition| {
             record.head = head(kind::TRANSITION, 0);
             let tcp = sock::as_tcp(sk);
             if tcp.is_null() {
@@ -73,11 +95,11 @@ fn transition(sk: *const c_void, to: u8) {
 }
 
 #[inline(always)]
-fn step(sk: *const c_void, from: u8, to: u8) {
-    let (id, parent) = sock::identify(sk, Asker::State, kind::STEP);
+fn step(runner: u32, sk: *const c_void, from: u8, to: u8) {
+    let (id, parent) = sock::identify(sk, runner, kind::STEP);
     // SAFETY: every field is written.
     unsafe {
-        send(kind::STEP, |record: &mut Step| {
+        send(runner, kind::STEP, |record: &mut Step| {
             record.head = head(kind::STEP, 0);
             record.id = id;
             record.addr = sk as u64;
@@ -96,11 +118,11 @@ fn step(sk: *const c_void, from: u8, to: u8) {
 }
 
 #[inline(always)]
-fn close(sk: *const c_void, from: u8, protocol: u16) {
-    let (id, parent) = sock::identify(sk, Asker::State, kind::CLOSE);
+fn close(runner: u32, sk: *const c_void, from: u8, protocol: u16) {
+    let (id, parent) = sock::identify(sk, runner, kind::CLOSE);
     // SAFETY: every field is written.
     unsafe {
-        send(kind::CLOSE, |record: &mut Close| {
+        send(runner, kind::CLOSE, |record: &mut Close| {
             record.head = head(kind::CLOSE, 0);
             let tcp = sock::as_tcp(sk);
             let flags = if tcp.is_null() {

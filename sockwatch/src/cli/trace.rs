@@ -71,6 +71,8 @@ pub fn run(args: &Trace, filter: Filter) -> anyhow::Result<u8> {
 async fn trace(args: &Trace, mut filter: Filter) -> anyhow::Result<End> {
     let started = Instant::now();
     filter.descendants = !args.command.is_empty();
+    // Before anything else: who is told that it is ready may end it at once.
+    let signals = Signals::watch()?;
     let clock = Clock::now().context("can't read the clock")?;
     let root = if args.command.is_empty() { None } else { Some(adopt()?) };
     let loaded = kernel::load(kernel::Options { buffer: args.buffer, root })?;
@@ -93,12 +95,27 @@ async fn trace(args: &Trace, mut filter: Filter) -> anyhow::Result<End> {
         run.show.start(&start)?;
         run.show.flush()?;
         status::ready(probes, survey.sockets, started.elapsed());
-        run.follow(args).await
+        run.follow(args, signals).await
     };
     match outcome.await {
         Ok(summary) => Ok(End::Done(summary)),
         Err(error) if is_closed_pipe(&error) => Ok(End::Unread),
         Err(error) => Err(error),
+    }
+}
+
+/// The signals that end a run in order.
+struct Signals {
+    interrupted: tokio::signal::unix::Signal,
+    terminated: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn watch() -> anyhow::Result<Self> {
+        Ok(Self {
+            interrupted: signal(SignalKind::interrupt()).context("can't watch for SIGINT")?,
+            terminated: signal(SignalKind::terminate()).context("can't watch for SIGTERM")?,
+        })
     }
 }
 
@@ -110,17 +127,15 @@ struct Run {
 }
 
 impl Run {
-    async fn follow(&mut self, args: &Trace) -> anyhow::Result<Summary> {
-        let mut interrupted = signal(SignalKind::interrupt()).context("can't watch for SIGINT")?;
-        let mut terminated = signal(SignalKind::terminate()).context("can't watch for SIGTERM")?;
+    async fn follow(&mut self, args: &Trace, mut signals: Signals) -> anyhow::Result<Summary> {
         let mut child = command(&args.command)?;
         let deadline = args.duration.map(|duration| tokio::time::Instant::now() + duration);
         let mut ended = None;
         loop {
             tokio::select! {
                 () = self.live.wait() => {}
-                _ = interrupted.recv() => ended = Some(Signal::SIGINT),
-                _ = terminated.recv() => ended = Some(Signal::SIGTERM),
+                _ = signals.interrupted.recv() => ended = Some(Signal::SIGINT),
+                _ = signals.terminated.recv() => ended = Some(Signal::SIGTERM),
                 () = sleep_until(deadline) => ended = Some(Signal::SIGTERM),
                 () = exited(&mut child) => {
                     child = None;

@@ -4,24 +4,27 @@ use std::{fs, io, os::fd::AsFd};
 
 use aya::{
     Btf as AyaBtf, Ebpf, EbpfError, EbpfLoader,
-    maps::{MapError, PerCpuArray, RingBuf},
+    maps::{MapData, MapError, PerCpuArray, RingBuf},
     programs::{BtfTracePoint, Iter, Program, ProgramError, TracePoint},
 };
 use sockwatch_ebpf::{ABI_VERSION, Config, Offsets};
 
 use nix::libc;
 
+#[cfg(feature = "kernel-log")]
+use super::log::{self, OBJECT};
 use super::{
     btf::{Btf, BtfError, KERNEL_BTF},
     facts::{CAPABILITIES, Facts},
     offsets::{self, MissingOffsets},
     probes::{Hook, PROBES, Probe},
-    ring::{Losses, Ring},
+    ring::{Losses, Ring, Skipped},
     snapshot::Iterators,
     tracefs::{self, TracefsError},
 };
 
 /// The kernel object, built by `cargo xtask build-ebpf`.
+#[cfg(not(feature = "kernel-log"))]
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/prebuilt/sockwatch.bpf.o"));
 
 /// The inode of the initial pid namespace (`PROC_PID_INIT_INO` in include/linux/proc_ns.h).
@@ -188,6 +191,8 @@ pub fn load(options: Options) -> Result<Loaded, LoadError> {
         .allow_unsupported_maps()
         .load(OBJECT)
         .map_err(|error| LoadError::Object(Box::new(error)))?;
+    #[cfg(feature = "kernel-log")]
+    log::print(&mut ebpf)?;
 
     let attempts = tracefs::with(|tracefs| {
         let attempt = |probe: &Probe| Ok((*probe, attach(&mut ebpf, probe, &kernel, tracefs)?));
@@ -205,23 +210,34 @@ pub fn load(options: Options) -> Result<Loaded, LoadError> {
         }
     }
 
-    let mut counted = Vec::new();
-    for name in attached.iter().flat_map(Probe::programs) {
-        let program = ebpf.program(name).ok_or(LoadError::Stale(name))?;
-        if let Ok(fd) = program.fd().map(|fd| fd.as_fd().try_clone_to_owned()) {
-            counted.extend(fd);
-        }
-    }
-    let failed = PerCpuArray::try_from(ebpf.take_map("LOST").ok_or(LoadError::Stale("LOST"))?)
-        .map_err(|error| LoadError::Map("LOST", error))?;
+    let losses = Losses::new(
+        per_cpu(&mut ebpf, "LOST")?,
+        per_cpu(&mut ebpf, "PAIRS")?,
+        attached.iter().map(|probe| skipped(&ebpf, probe)).collect::<Result<Vec<_>, _>>()?,
+    );
     let ring = RingBuf::try_from(ebpf.take_map("RING").ok_or(LoadError::Stale("RING"))?)
         .map_err(|error| LoadError::Map("RING", error))?;
-    Ok(Loaded {
-        ring: Ring::new(ring)?,
-        losses: Losses::new(failed, counted),
-        iterators: Iterators::new(ebpf),
-        attached,
-        missing,
+    Ok(Loaded { ring: Ring::new(ring)?, losses, iterators: Iterators::new(ebpf), attached, missing })
+}
+
+/// A map of counters.
+fn per_cpu<T: aya::Pod>(ebpf: &mut Ebpf, name: &'static str) -> Result<PerCpuArray<MapData, T>, LoadError> {
+    let map = ebpf.take_map(name).ok_or(LoadError::Stale(name))?;
+    PerCpuArray::try_from(map).map_err(|error| LoadError::Map(name, error))
+}
+
+/// Where to read how often a probe was skipped.
+fn skipped(ebpf: &Ebpf, probe: &Probe) -> Result<Skipped, LoadError> {
+    let fd = |name: &'static str| {
+        let program = ebpf.program(name).ok_or(LoadError::Stale(name))?;
+        program
+            .fd()
+            .and_then(|fd| Ok(fd.as_fd().try_clone_to_owned()?))
+            .map_err(|error| LoadError::Program { probe: probe.name(), error: Box::new(error.into()) })
+    };
+    Ok(match probe.hook {
+        Hook::Twin(first, _, pair) => Skipped { programs: vec![fd(first)?], pair: Some(pair) },
+        _ => Skipped { programs: probe.programs().map(fd).collect::<Result<_, _>>()?, pair: None },
     })
 }
 
@@ -236,7 +252,11 @@ fn attach(
         ebpf.program(name).ok_or(LoadError::Stale(name))?;
     }
     Ok(match probe.hook {
-        Hook::Typed(name) => attach_typed(ebpf, name, kernel).map_err(Into::into),
+        Hook::Typed(name) => attach_typed(ebpf, name, name, kernel).map_err(Into::into),
+        // In this order: the kernel calls the programs of a tracepoint in the order in which they were attached.
+        Hook::Twin(first, second, _) => attach_typed(ebpf, first, first, kernel)
+            .and_then(|()| attach_typed(ebpf, second, first, kernel))
+            .map_err(Into::into),
         Hook::Iterator(name, program) => load_iterator(ebpf, program, name, kernel).map_err(Into::into),
         Hook::Call(_, programs) => match tracefs {
             Err(error) => Err(error.clone().into()),
@@ -262,9 +282,9 @@ where
     program.try_into()
 }
 
-fn attach_typed(ebpf: &mut Ebpf, name: &str, kernel: &AyaBtf) -> Result<(), ProgramError> {
+fn attach_typed(ebpf: &mut Ebpf, name: &str, tracepoint: &str, kernel: &AyaBtf) -> Result<(), ProgramError> {
     let program: &mut BtfTracePoint = program(ebpf, name)?;
-    program.load(name, kernel)?;
+    program.load(tracepoint, kernel)?;
     program.attach().map(drop)
 }
 

@@ -3,6 +3,8 @@
 pub mod btf;
 mod facts;
 mod load;
+#[cfg(feature = "kernel-log")]
+mod log;
 pub mod offsets;
 mod probes;
 mod ring;

@@ -8,6 +8,9 @@ pub type CallProgram = (&'static str, &'static [&'static str]);
 pub enum Hook {
     /// A BTF-typed raw tracepoint (`tp_btf`), by its name. The program is named after it.
     Typed(&'static str),
+    /// As above, with a second program that takes what interrupts the first, and the place of the two in the object's map
+    /// `PAIRS`.
+    Twin(&'static str, &'static str, u32),
     /// A system call, by its name: `syscalls:*` tracepoints, which need tracefs.
     Call(&'static str, &'static [CallProgram]),
     /// A BPF iterator by its name, and its program.
@@ -32,7 +35,7 @@ impl Probe {
     #[must_use]
     pub fn name(&self) -> String {
         match self.hook {
-            Hook::Typed(name) => format!("tp_btf/{name}"),
+            Hook::Typed(name) | Hook::Twin(name, ..) => format!("tp_btf/{name}"),
             Hook::Call(name, _) => format!("syscalls/{name}"),
             Hook::Iterator(name, _) => format!("iter/{name}"),
         }
@@ -40,11 +43,12 @@ impl Probe {
 
     /// Its programs in the object.
     pub fn programs(&self) -> impl Iterator<Item = &'static str> {
-        let (one, more) = match self.hook {
-            Hook::Typed(program) | Hook::Iterator(_, program) => (Some(program), &[][..]),
-            Hook::Call(_, programs) => (None, programs),
+        let (one, two, more) = match self.hook {
+            Hook::Typed(program) | Hook::Iterator(_, program) => (Some(program), None, &[][..]),
+            Hook::Twin(first, second, _) => (Some(first), Some(second), &[][..]),
+            Hook::Call(_, programs) => (None, None, programs),
         };
-        one.into_iter().chain(more.iter().map(|(program, _)| *program))
+        one.into_iter().chain(two).chain(more.iter().map(|(program, _)| *program))
     }
 }
 
@@ -52,7 +56,7 @@ impl Probe {
 /// would be missed; the iterators last, when nothing that is new escapes the others.
 pub const PROBES: &[Probe] = &[
     Probe {
-        hook: Hook::Typed("tcp_destroy_sock"),
+        hook: Hook::Twin("tcp_destroy_sock", "tcp_destroy_sock_2", 1),
         required: true,
         gives: "the end of a socket's life",
         without: "the end of a socket's life",
@@ -64,13 +68,13 @@ pub const PROBES: &[Probe] = &[
         without: "retransmit events (their number is still known at close)",
     },
     Probe {
-        hook: Hook::Typed("tcp_send_reset"),
+        hook: Hook::Twin("tcp_send_reset", "tcp_send_reset_2", 2),
         required: false,
         gives: "resets sent",
         without: "resets sent, and with them whether a close on this side was a reset",
     },
     Probe {
-        hook: Hook::Typed("tcp_receive_reset"),
+        hook: Hook::Twin("tcp_receive_reset", "tcp_receive_reset_2", 3),
         required: false,
         gives: "resets received",
         without: "reset_received events",
@@ -118,7 +122,7 @@ pub const PROBES: &[Probe] = &[
         without: "accepts: which process took a connection",
     },
     Probe {
-        hook: Hook::Typed("inet_sock_set_state"),
+        hook: Hook::Twin("inet_sock_set_state", "inet_sock_set_state_2", 0),
         required: true,
         gives: "every change of a socket's state",
         without: "every change of a socket's state",

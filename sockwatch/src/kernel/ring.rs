@@ -6,6 +6,7 @@ use std::{
 };
 
 use aya::maps::{MapData, PerCpuArray, RingBuf};
+use sockwatch_ebpf::{kind, runner};
 use tokio::io::{Interest, unix::AsyncFd};
 
 use super::load::LoadError;
@@ -43,27 +44,57 @@ impl Ring {
     }
 }
 
+/// Where a probe's skipped events are counted.
+pub(super) struct Skipped {
+    pub(super) programs: Vec<OwnedFd>,
+    /// The place in `PAIRS`, where a second program takes what the first is skipped for.
+    pub(super) pair: Option<u32>,
+}
+
 /// The counters of what was lost.
 pub struct Losses {
     failed: PerCpuArray<MapData, u64>,
-    programs: Vec<OwnedFd>,
+    /// `Pair` of the kernel side.
+    pairs: PerCpuArray<MapData, [u64; 2]>,
+    skipped: Vec<Skipped>,
 }
 
 impl Losses {
-    pub(super) fn new(failed: PerCpuArray<MapData, u64>, programs: Vec<OwnedFd>) -> Self {
-        Self { failed, programs }
+    pub(super) fn new(
+        failed: PerCpuArray<MapData, u64>,
+        pairs: PerCpuArray<MapData, [u64; 2]>,
+        skipped: Vec<Skipped>,
+    ) -> Self {
+        Self { failed, pairs, skipped }
+    }
+
+    /// What was lost since the start, if it is more than `known`. An event that is being taken at this very moment is
+    /// counted as skipped already: so what is new has to be there at a second look.
+    #[must_use]
+    pub fn beyond(&self, known: u64) -> u64 {
+        let mut total = self.total();
+        if total > known {
+            total = total.min(self.total());
+        }
+        total.max(known)
     }
 
     /// All that was lost since the start: records that did not fit the ring, and events for which the kernel skipped a
     /// program because it was running already on that processor (`recursion_misses` of the program, which the kernel
-    /// shows in the descriptor's fdinfo).
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        let failed: u64 = (0..u32::from(sockwatch_ebpf::kind::COUNT))
-            .filter_map(|kind| self.failed.get(&kind, 0).ok())
+    /// shows in the descriptor's fdinfo), less those that a second program took.
+    fn total(&self) -> u64 {
+        let failed: u64 = (0..u32::from(kind::COUNT) * runner::COUNT)
+            .filter_map(|slot| self.failed.get(&slot, 0).ok())
             .map(|values| values.iter().sum::<u64>())
             .sum();
-        failed + self.programs.iter().map(|program| misses(program)).sum::<u64>()
+        failed + self.skipped.iter().map(|skipped| self.unseen(skipped)).sum::<u64>()
+    }
+
+    fn unseen(&self, skipped: &Skipped) -> u64 {
+        // What was skipped before what was taken: an event between the two is found with the next look.
+        let misses: u64 = skipped.programs.iter().map(misses).sum();
+        let taken = skipped.pair.and_then(|pair| self.pairs.get(&pair, 0).ok());
+        misses.saturating_sub(taken.map_or(0, |values| values.iter().map(|[_, taken]| taken).sum()))
     }
 }
 

@@ -520,7 +520,11 @@ impl Engine {
             life.end.reset_sent |= mark == Mark::ResetSent;
             life.end.reset_received |= mark == Mark::ResetReceived;
         }
-        self.signal(place, time, kind, None);
+        // A reset that follows a process's close comes of the same call (`tcp_close`, `tcp_disconnect`): afterwards the
+        // socket is reached by no packet.
+        let closer = life.path.last().filter(|last| last.phase == Phase::Close && kind == SignalKind::ResetSent);
+        let closer = closer.and_then(|close| close.actor.clone());
+        self.signal(place, time, kind, closer);
     }
 
     fn call(&mut self, time: Time, call: CallKind, sock: &Sock, called: Called) {
@@ -690,9 +694,24 @@ impl Engine {
         }
     }
 
+    /// The trace begins. What began before may have done so between one probe and the next: it is older than the trace, and
+    /// what ended before is no part of it.
+    fn begin(&mut self) {
+        for place in 0..self.lives.len() {
+            match self.lives.get_mut(place) {
+                Some(Some(life)) if life.destroyed.is_some() => drop(self.remove(place)),
+                Some(Some(life)) => life.origin = Origin::Snapshot,
+                _ => {}
+            }
+        }
+    }
+
     /// All that exists was told: what follows from all of it together.
     fn surveyed(&mut self) {
-        self.surveyed = true;
+        if !self.surveyed {
+            self.surveyed = true;
+            self.begin();
+        }
         let mut listeners: HashMap<(Option<u32>, u16), Vec<usize>> = HashMap::new();
         for (place, life) in self.lives.iter().enumerate() {
             if let Some(life) = life

@@ -13,6 +13,10 @@ use crate::{
 /// ring fills.
 const LOOK: Duration = Duration::from_millis(25);
 
+/// How long a processor may be held up in the midst of writing a record: its program is not preempted, but it may be a
+/// virtual one.
+const HELD_UP: Duration = Duration::from_millis(5);
+
 /// How many events are taken in one go, so that a flood can't keep what was learnt from being shown.
 const MOST: u64 = 100_000;
 
@@ -24,7 +28,7 @@ pub struct Live {
     identities: Identities,
     looks: tokio::time::Interval,
     events: u64,
-    lost: u64,
+    missed: u64,
     counted: Time,
     unreadable: u64,
 }
@@ -53,7 +57,7 @@ impl Live {
             identities: Identities::new(),
             looks,
             events: 0,
-            lost: 0,
+            missed: 0,
             counted,
             unreadable: 0,
         }
@@ -130,11 +134,12 @@ impl Live {
         }
         // The clock before the count: what is lost between the two belongs to this span and to the next.
         let counting = boot_time().unwrap_or(seen);
-        let lost = self.losses.total() + self.unreadable;
-        if lost > self.lost {
+        let missed = self.losses.beyond(self.missed);
+        let count = missed - self.missed + std::mem::take(&mut self.unreadable);
+        if count > 0 {
             let time = boot_time().unwrap_or(counting);
-            take(Event { time, what: What::Lost { count: lost - self.lost, since: self.counted } });
-            self.lost = lost;
+            take(Event { time, what: What::Lost { count, since: self.counted } });
+            self.missed = missed;
         }
         self.counted = counting;
         seen
@@ -156,6 +161,8 @@ impl Live {
                 Err(_) => self.unreadable += 1,
             }
         }
+        // A processor that was held up in the midst of writing a record hides those behind it.
+        std::thread::sleep(HELD_UP);
         self.read(take);
     }
 }
