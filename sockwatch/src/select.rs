@@ -105,7 +105,7 @@ impl Filter {
                 local(life, within) || peer(life, within)
             })
             && any(pids, |&pid| held(life, |process| process.pid == Some(pid)))
-            && any(uids, |&uid| held(life, |process| process.uid == uid))
+            && any(uids, |&uid| held(life, |process| process.uid == Some(uid)))
             && any(processes, |pattern| held(life, |process| pattern.matches(&process.name)))
             && any(containers, |prefix| held(life, |process| in_container(process, prefix)))
             && (!failed || has_failed(life))

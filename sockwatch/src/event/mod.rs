@@ -182,7 +182,7 @@ pub struct Process {
     /// Its name: of the process, not of the thread.
     pub name: Untrusted,
     /// Its user, in the initial user namespace.
-    pub uid: u32,
+    pub uid: Option<u32>,
     /// The file it runs.
     pub executable: Option<Untrusted>,
     /// The container it is in.

@@ -89,13 +89,16 @@ impl Identities {
     }
 
     fn actor(&mut self, task: &RawTask) -> Actor {
+        self.actor_of(task, Some(task.uid))
+    }
+
+    fn actor_of(&mut self, task: &RawTask, uid: Option<u32>) -> Actor {
         let key = (task.pid, task.start);
         let name = Untrusted::new(&task.name);
         let known = self.known(key);
         let tid = (task.tid != 0).then_some(task.tid);
         let descendant = task.descendant;
-        if let Some(process) = known.process.as_ref().filter(|process| process.name == name && process.uid == task.uid)
-        {
+        if let Some(process) = known.process.as_ref().filter(|process| process.name == name && process.uid == uid) {
             return Actor { process: process.clone(), tid, descendant };
         }
         if !known.read && task.pid != 0 {
@@ -116,7 +119,7 @@ impl Identities {
             pid: (task.pid != 0).then_some(task.pid),
             start: task.start,
             name,
-            uid: task.uid,
+            uid,
             executable: known.executable.clone(),
             container: known.container.clone(),
         });
@@ -128,8 +131,7 @@ impl Identities {
     fn holder(&mut self, task: &RawTask) -> Actor {
         let mut task = task.clone();
         task.tid = 0;
-        task.uid = uid(task.pid).unwrap_or(u32::MAX);
-        self.actor(&task)
+        self.actor_of(&task, uid(task.pid))
     }
 
     fn known(&mut self, key: ProcessKey) -> &mut Known {

@@ -75,7 +75,6 @@ fn in_each_namespace(exists: &mut Iter, found: &mut Found) {
         }
         let place = format!("network namespace {inode} ({})", path.display());
         match File::open(&path)
-            .map_err(io::Error::from)
             .and_then(|namespace| setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET).map_err(io::Error::from))
         {
             Ok(()) => look(found, &place),

@@ -54,7 +54,7 @@ pub(super) fn named(name: &[u8], pid: u32) -> Actor {
         pid: Some(pid),
         start: 1,
         name: Untrusted::new(name),
-        uid: 33,
+        uid: Some(33),
         executable: Some(Untrusted::new(b"/usr/sbin/nginx")),
         container: None,
     };

@@ -15,7 +15,7 @@ fn end(text: &str) -> Endpoint {
 fn process(pid: u32, name: &str, uid: u32, container: Option<&str>) -> Arc<Process> {
     let name = Untrusted::new(name.as_bytes());
     let container = container.map(Into::into);
-    Arc::new(Process { pid: Some(pid), start: 1, name, uid, executable: None, container })
+    Arc::new(Process { pid: Some(pid), start: 1, name, uid: Some(uid), executable: None, container })
 }
 
 fn nginx() -> Actor {

@@ -21,7 +21,8 @@ pub(super) fn at(text: &str) -> Endpoint {
 
 pub(super) fn process(name: &str, pid: u32) -> Actor {
     let name = Untrusted::new(name.as_bytes());
-    let process = Process { pid: Some(pid), start: u64::from(pid), name, uid: 1000, executable: None, container: None };
+    let process =
+        Process { pid: Some(pid), start: u64::from(pid), name, uid: Some(1000), executable: None, container: None };
     Actor { process: Arc::new(process), tid: Some(pid), descendant: false }
 }
 

@@ -57,7 +57,7 @@ pub(super) struct Doer<'a> {
     pid: Option<u32>,
     tid: Option<u32>,
     name: Name<'a>,
-    uid: u32,
+    uid: Option<u32>,
 }
 
 impl<'a> Doer<'a> {
