@@ -9,7 +9,8 @@ mod offsets;
 
 pub use offsets::{ABSENT, Offsets};
 
-/// Layout version of everything in this crate. The loader refuses an object that was built from another one.
+/// Layout version of everything in this crate; goes up with every change. A test refuses an object that was built from
+/// other sources than the loader.
 pub const ABI_VERSION: u32 = 1;
 
 /// What a record is: the value of [`Head::kind`].

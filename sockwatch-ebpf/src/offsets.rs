@@ -62,8 +62,6 @@ offsets! {
     net_inum = "net"."ns.inum" required,
     /// `IPPROTO_*`.
     protocol = "sock"."sk_protocol" required,
-    /// `SOCK_STREAM`, ….
-    kind = "sock"."sk_type" required,
     /// Bits of `enum sock_flags`.
     flags = "sock_common"."skc_flags" required,
     /// The `struct socket` that a file is for; null while nobody has accepted it, and of an orphan.

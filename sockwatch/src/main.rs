@@ -1,10 +1,16 @@
 //! Shows the life of every socket on a Linux host, from bind to close.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
-use sockwatch::cli::{
-    args::{self, Command},
-    doctor, trace,
+use sockwatch::{
+    cli::{
+        args::{self, Command},
+        doctor, trace,
+    },
+    untrusted::Untrusted,
 };
 
 fn main() -> ExitCode {
@@ -22,7 +28,9 @@ fn main() -> ExitCode {
     match outcome {
         Ok(code) => code.into(),
         Err(error) => {
-            eprintln!("sockwatch: {error:#}");
+            let text = format!("{error:#}");
+            // With standard error closed there is nobody to tell.
+            let _ = writeln!(io::stderr(), "sockwatch: {}", Untrusted::new(text.as_bytes()));
             ExitCode::FAILURE
         }
     }

@@ -30,8 +30,7 @@ pub(crate) fn sys_exit_bind(ctx: TracePointContext) -> u32 {
     let outcome = Outcome { kind: kind::BIND, fd: slot.fd, error, called: slot.called };
     call::report(&outcome, sk, |record| {
         if error != 0 {
-            call::asked(slot, &mut record.sock.local, &mut record.sock.local_port);
-            record.sock.family = slot.asked_family;
+            call::asked(slot, record.sock.family, &mut record.sock.local, &mut record.sock.local_port);
         }
     });
     0

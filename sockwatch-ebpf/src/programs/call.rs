@@ -161,15 +161,23 @@ pub(super) fn report(outcome: &Outcome, sk: Raw, also: impl FnOnce(&mut Call)) {
     }
 }
 
-/// Puts the address that the caller gave in place of what the socket says. An IPv4 address on an IPv6 socket (and the
-/// reverse) fails with its own errno, and is shown as given.
+/// Puts the address that the caller gave in place of what the socket says, in the form of the socket's family: IPv4 on an
+/// IPv6 socket as mapped. Zeros for an address of another family, or one that could not be read.
 #[inline(always)]
-pub(super) fn asked(slot: &InCall, address: &mut [u8; 16], port: &mut u16) {
+pub(super) fn asked(slot: &InCall, family: u16, address: &mut [u8; 16], port: &mut u16) {
+    let mapped = slot.asked_family == family::INET && family == family::INET6;
+    let known = slot.asked_family == family || mapped;
+    let (first, second) = match (known, mapped) {
+        (false, _) => (0, 0),
+        // ::ffff:a.b.c.d
+        (true, true) => (0, (slot.asked[0] << 32) | u64::from(0xffff_0000_u32.to_le())),
+        (true, false) => (slot.asked[0], slot.asked[1]),
+    };
     let to: *mut u64 = address.as_mut_ptr().cast();
-    // SAFETY: 16 bytes at a multiple of 8 in every record.
+    // SAFETY: 16 bytes at a multiple of 8 in every record. One by one, so that no `memset` comes of it.
     unsafe {
-        to.write(slot.asked[0]);
-        to.add(1).write(slot.asked[1]);
+        to.write_volatile(first);
+        to.add(1).write_volatile(second);
     }
-    *port = slot.asked_port;
+    *port = if known { slot.asked_port } else { 0 };
 }

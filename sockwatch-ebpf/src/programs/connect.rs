@@ -33,8 +33,7 @@ pub(crate) fn sys_exit_connect(ctx: TracePointContext) -> u32 {
     let Some((sk, _)) = call::sock_of(slot.fd) else { return 0 };
     let outcome = Outcome { kind: kind::CONNECT, fd: slot.fd, error, called: slot.called };
     call::report(&outcome, sk, |record| {
-        call::asked(slot, &mut record.sock.peer, &mut record.sock.peer_port);
-        record.sock.family = slot.asked_family;
+        call::asked(slot, record.sock.family, &mut record.sock.peer, &mut record.sock.peer_port);
     });
     0
 }

@@ -79,7 +79,8 @@ fn path(file: Raw, out: &mut [u8; EXEC_PATH]) -> (usize, bool) {
         // SAFETY: `len` leaves room for a whole component; the helper ends it with a zero byte and returns its length.
         let read =
             unsafe { bpf_probe_read_kernel_str(out.as_mut_ptr().add(len).cast::<c_void>(), COMPONENT as u32, name.0) };
-        if read <= 1 || read > COMPONENT as i64 {
+        // A name that fills the room may have been cut.
+        if read <= 1 || read >= COMPONENT as i64 {
             return (len, false);
         }
         len += read as usize;

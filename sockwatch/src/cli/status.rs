@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use crate::output::{Degraded, Summary};
+use crate::{
+    output::{Degraded, Summary},
+    untrusted::Untrusted,
+};
 
 /// Everything is attached and the existing sockets are read: scripts wait for this line.
 pub(super) fn ready(probes: usize, sockets: usize, took: Duration) {
@@ -27,13 +30,16 @@ pub(super) fn degraded(all: &[Degraded]) {
 
 /// How it went.
 pub(super) fn summary(summary: &Summary) {
-    let Summary { events, sockets, lost, complete: _ } = summary;
+    let Summary { events, sockets, lost, complete } = summary;
     line(&match lost {
+        0 if !complete => {
+            format!("{events} events, {sockets} sockets; some are incomplete: events about them are missing")
+        }
         0 => format!("{events} events, {sockets} sockets, none lost"),
         lost => format!("{events} events, {sockets} sockets; {lost} events lost (a larger --buffer may help)"),
     });
 }
 
 fn line(text: &str) {
-    let _ = writeln!(io::stderr(), "sockwatch: {text}");
+    let _ = writeln!(io::stderr(), "sockwatch: {}", Untrusted::new(text.as_bytes()));
 }

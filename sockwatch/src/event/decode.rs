@@ -124,8 +124,6 @@ impl Reader<'_> {
         let family = match self.bytes.get_u16_ne() {
             family::INET => Family::Ipv4,
             family::INET6 => Family::Ipv6,
-            // Only bind and connect that failed for it say another: the address that was asked for.
-            _ if self.kind == kind::BIND || self.kind == kind::CONNECT => Family::Ipv4,
             other => return Err(self.bad("family", other.into())),
         };
         let transport = match self.bytes.get_u16_ne() {

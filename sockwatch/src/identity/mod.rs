@@ -131,6 +131,11 @@ impl Identities {
     fn holder(&mut self, task: &RawTask) -> Actor {
         let mut task = task.clone();
         task.tid = 0;
+        let known = self.known((task.pid, task.start)).process.clone();
+        if let Some(process) = known.filter(|process| process.name == Untrusted::new(&task.name)) {
+            // One that holds many is looked up once.
+            return Actor { process, tid: None, descendant: task.descendant };
+        }
         self.actor_of(&task, uid(task.pid))
     }
 

@@ -256,6 +256,7 @@ fn attach(
         // In this order: the kernel calls the programs of a tracepoint in the order in which they were attached.
         Hook::Twin(first, second, _) => attach_typed(ebpf, first, first, kernel)
             .and_then(|()| attach_typed(ebpf, second, first, kernel))
+            .inspect_err(|_| detach(ebpf, first))
             .map_err(Into::into),
         Hook::Iterator(name, program) => load_iterator(ebpf, program, name, kernel).map_err(Into::into),
         Hook::Call(_, programs) => match tracefs {
@@ -300,10 +301,12 @@ fn attach_call(ebpf: &mut Ebpf, name: &str, tracepoints: &[&str]) -> Result<(), 
 }
 
 fn detach(ebpf: &mut Ebpf, name: &str) {
-    if let Ok(program) = program::<&mut TracePoint>(ebpf, name) {
-        // It may never have been loaded.
-        let _ = program.unload();
-    }
+    // It may never have been loaded.
+    let _ = match ebpf.program_mut(name) {
+        Some(Program::TracePoint(program)) => program.unload(),
+        Some(Program::BtfTracePoint(program)) => program.unload(),
+        _ => Ok(()),
+    };
 }
 
 /// The inode of this process's pid namespace, or 0 for the initial one, as [`Config::pid_namespace`] wants it.

@@ -403,6 +403,7 @@ impl Engine {
                     Some(Role::Client) => {
                         life.connect_ns = life.connect_called.map(|called| time.saturating_sub(called));
                     }
+                    None if from == State::SynSent => life.role = Some(Role::Client),
                     _ => {
                         life.role = Some(Role::Server);
                         life.handshake_ns = (srtt > 0).then_some(u64::from(srtt) * EIGHTH_US);
@@ -537,7 +538,7 @@ impl Engine {
             Milestone { phase: Phase::Bind, time, actor: by.clone(), fd, error, asked: None, then: None };
         match call {
             CallKind::Bind => {
-                milestone.asked = Some(sock.local);
+                milestone.asked = Some(sock.local).filter(|asked| !asked.is_nothing());
                 if !failed_here {
                     life.local = Some(sock.local);
                 }
@@ -560,9 +561,14 @@ impl Engine {
                     life.backlog = Some(backlog.1);
                 }
             }
+            CallKind::Connect if life.state != State::Closed => {
+                // It failed on a socket that is something already, and stays it.
+                milestone.phase = Phase::Connect;
+                milestone.time = called.unwrap_or(time);
+            }
             CallKind::Connect => {
                 life.role = Some(Role::Client);
-                life.peer = Some(sock.peer);
+                life.peer = Some(sock.peer).filter(|peer| peer.port != 0);
                 let started = called.unwrap_or(time);
                 life.connect_ns = Some(time.saturating_sub(started));
                 life.owner = by;

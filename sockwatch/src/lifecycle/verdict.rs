@@ -105,7 +105,10 @@ impl End {
     /// Whether CLOSE was reached and what follows may still explain it: resets are reported after the state.
     pub(super) fn is_open_question(&self, stats: &Stats, accepted: bool) -> bool {
         let Some(from) = self.from else { return false };
-        let told = self.reset_sent || self.reset_received || stats.error.is_some() || self.listener_gone && !accepted;
+        let told = self.reset_sent
+            || self.reset_received
+            || stats.error.is_some()
+            || self.listener_gone && stats.unheld && !accepted;
         !told
             && match from {
                 State::LastAck | State::Closing | State::Listen | State::Closed => false,
@@ -178,7 +181,7 @@ fn connected(life: &Life, from: State, stats: &Stats) -> Verdict {
     let waits = |by: By| Verdict { time_wait, ..verdict(by, How::Fin) };
     // What was not accepted can't be closed from any other state (`inet_csk_listen_stop`): the accept was not seen.
     let queued = matches!(from, State::SynReceived | State::Established | State::CloseWait);
-    if queued && life.role == Some(Role::Server) && end.listener_gone && !life.was_accepted() {
+    if queued && life.role == Some(Role::Server) && end.listener_gone && stats.unheld && !life.was_accepted() {
         return verdict(By::Local, How::Unaccepted);
     }
     if end.reset_received {

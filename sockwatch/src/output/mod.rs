@@ -65,7 +65,7 @@ pub struct Summary {
     pub sockets: u64,
     /// Events that fired but were not received.
     pub lost: u64,
-    /// Whether nothing was lost.
+    /// Whether nothing was lost, and nothing that was shown has a gap.
     pub complete: bool,
 }
 
@@ -118,12 +118,13 @@ pub struct Show<W: Write> {
     sockets: u64,
     closed: u64,
     lost: u64,
+    incomplete: u64,
 }
 
 impl<W: Write> Show<W> {
     /// Shows what passes the filter.
     pub fn new(out: W, format: Box<dyn Format>, view: View, filter: Filter, clock: Clock) -> Self {
-        Self { out, format, view, filter, clock, limit: None, sockets: 0, closed: 0, lost: 0 }
+        Self { out, format, view, filter, clock, limit: None, sockets: 0, closed: 0, lost: 0, incomplete: 0 }
     }
 
     /// Shows no more than this many lives that ended, nor what happens after the last of them.
@@ -137,12 +138,6 @@ impl<W: Write> Show<W> {
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.limit.is_some_and(|limit| self.closed >= limit)
-    }
-
-    /// Events lost, as reported so far.
-    #[must_use]
-    pub fn lost(&self) -> u64 {
-        self.lost
     }
 
     /// Writes the first line.
@@ -187,6 +182,7 @@ impl<W: Write> Show<W> {
                     }
                     self.sockets += 1;
                     self.closed += u64::from(life.destroyed.is_some());
+                    self.incomplete += u64::from(!life.complete);
                     self.format.socket(&mut self.out, &self.clock, life)?;
                 }
                 Ok(())
@@ -214,7 +210,8 @@ impl<W: Write> Show<W> {
     /// # Errors
     /// See [`Self::start`].
     pub fn finish(&mut self, events: u64) -> io::Result<Summary> {
-        let summary = Summary { events, sockets: self.sockets, lost: self.lost, complete: self.lost == 0 };
+        let complete = self.lost == 0 && self.incomplete == 0;
+        let summary = Summary { events, sockets: self.sockets, lost: self.lost, complete };
         self.format.summary(&mut self.out, &summary)?;
         self.out.flush()?;
         Ok(summary)

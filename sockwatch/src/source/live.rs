@@ -43,7 +43,7 @@ pub struct Survey {
 }
 
 impl Live {
-    /// From loaded programs; returns also what the `start` line says of them.
+    /// From loaded programs.
     #[must_use]
     pub fn new(loaded: Loaded) -> Self {
         let Loaded { ring, losses, iterators, attached: _, missing: _ } = loaded;
@@ -155,12 +155,18 @@ impl Live {
                 break;
             }
         }
-        for record in &self.iterators.run(false).records {
+        // In the order of time with what came meanwhile: a socket that began in between is known from its start.
+        let records = self.iterators.run(false).records;
+        let mut events = Vec::new();
+        self.read(&mut |event| events.push(event));
+        for record in &records {
             match decode(record) {
-                Ok(event) => take(self.identities.resolve(event)),
+                Ok(event) => events.push(self.identities.resolve(event)),
                 Err(_) => self.unreadable += 1,
             }
         }
+        events.sort_by_key(|event| event.time);
+        events.into_iter().for_each(&mut *take);
         // A processor that was held up in the midst of writing a record hides those behind it.
         std::thread::sleep(HELD_UP);
         self.read(take);

@@ -108,15 +108,20 @@ fn connections_that_nobody_accepted_end_with_their_listener() {
     host.step(&mut children[1], State::CloseWait, None);
     let accepted = host.arrives(&listener, "10.0.0.2:5009");
     host.accept(&accepted, &nginx);
+    let mut unseen = host.arrives(&listener, "10.0.0.2:5010");
     // `inet_csk_listen_stop`: the listener first, then what is in its queue.
     host.stops_listening(&mut listener, &nginx);
     for child in &mut children {
+        child.stats.unheld = true;
         host.resets(child, &nginx);
     }
     host.destroyed(&listener);
     let mut accepted = accepted;
+    // Held, though its accept was not seen (io_uring): closed by its process, not by its listener.
+    host.resets(&mut unseen, &nginx);
     host.resets(&mut accepted, &nginx);
     let watch = Watch::all(&host);
+    assert_eq!(watch.ending(&unseen), "local reset");
     assert_eq!(watch.ending(&children[0]), "local unaccepted");
     assert_eq!(watch.ending(&children[1]), "peer unaccepted", "its peer's FIN came first");
     assert_eq!(watch.path(&children[2]), "syn_received established close");

@@ -123,7 +123,7 @@ fn a_connection_that_nobody_accepted_says_so() {
         .child_of(1)
         .to(50 * MS, State::SynReceived, 0)
         .to(50 * MS, State::Established, 0)
-        .close(101 * MS, true, counted(0, 0))
+        .close(101 * MS, true, Stats { unheld: true, ..counted(0, 0) })
         .destroyed(101 * MS);
     let lines = lines(View::Path, together([listener, child]));
     let close = lines.iter().find(|line| line.contains("never accepted")).unwrap();
