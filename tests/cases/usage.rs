@@ -2,8 +2,11 @@
 
 use std::{
     io::{BufRead, BufReader},
+    net::TcpListener,
     process::Stdio,
-    time::Instant,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
 };
 
 use crate::support::{DEADLINE, Host, Trace, sockwatch};
@@ -97,7 +100,18 @@ fn a_reader_that_goes_away_ends_it_quietly() {
         // As `head -1` does: one line, and away.
         let mut first = String::new();
         let mut stdout = BufReader::new(trace.stdout.take().expect("a pipe"));
-        stdout.read_line(&mut first).expect("a first line");
+        let read = AtomicBool::new(false);
+        thread::scope(|scope| {
+            // Text has nothing to say until something happens.
+            scope.spawn(|| {
+                while !read.load(Ordering::Relaxed) {
+                    drop(TcpListener::bind("127.0.0.1:0"));
+                    thread::sleep(Duration::from_millis(20));
+                }
+            });
+            stdout.read_line(&mut first).expect("a first line");
+            read.store(true, Ordering::Relaxed);
+        });
         drop(stdout);
         let started = Instant::now();
         let ended = trace.wait_with_output().expect("sockwatch ends, though nothing happens on the host");
