@@ -1,16 +1,19 @@
 //! The state machine that turns events into lives.
 
+mod mptcp;
+mod survey;
+
 use std::collections::HashMap;
 
 use super::{
     Report, Signal, SignalKind,
     kin::{self, Ends},
-    life::{Holder, Life, Milestone, Origin, Phase, Role},
+    life::{Life, Milestone, Origin, Phase, Role},
     losses::Losses,
     timeline::{Entry, Tell, Timeline},
     verdict::By,
 };
-use crate::event::{Actor, CallKind, Endpoint, Errno, Event, Key, Mark, Sock, State, Stats, Time, Transport, What};
+use crate::event::{Actor, CallKind, Errno, Event, Key, Mark, Sock, State, Stats, Time, Transport, What};
 
 /// The unit of the kernel's round-trip times, an eighth of a microsecond, in nanoseconds.
 const EIGHTH_US: u64 = 125;
@@ -608,167 +611,6 @@ impl Engine {
         }
         self.milestone(place, milestone);
     }
-
-    // MPTCP: the process holds one socket, the TCP sockets beneath it are not shown.
-
-    /// A change of state of a TCP socket that belongs to an MPTCP socket. False if it is, or may be, a plain one: until
-    /// it is established, every child of an MPTCP listener's hidden TCP listener looks like a subflow of that listener
-    /// (`subflow_ulp_clone` in net/mptcp/subflow.c).
-    fn subflow(&mut self, time: Time, sock: &Sock, to: State, srtt: u32) -> bool {
-        let owner = self.by_addr.get(&sock.mptcp).copied();
-        let of_listener = owner.is_some_and(|place| self.life(place).role == Some(Role::Listener));
-        if to == State::SynReceived && of_listener {
-            let place = self.meet(time, sock, true);
-            self.life(place).maybe_subflow = true;
-            return false;
-        }
-        if let Some(place) = self.find(time, sock.key) {
-            let life = self.life(place);
-            if life.maybe_subflow {
-                // It turned out to be one: what waits to be told of it is told of the MPTCP socket.
-                self.remove(place);
-            } else {
-                life.complete = false;
-                self.end(time, place);
-            }
-        }
-        let owner = self.by_addr.get(&sock.mptcp).copied();
-        if self.subflows.insert(sock.key.addr, sock.mptcp).is_none()
-            && let Some(place) = owner
-        {
-            self.life(place).subflows += 1;
-        }
-        if let Some(place) = owner {
-            let life = self.life(place);
-            match to {
-                State::Listen => {
-                    self.listens_as(place, sock.key.id);
-                }
-                State::Established => {
-                    if life.role == Some(Role::Server) {
-                        life.handshake_ns = life.handshake_ns.or((srtt > 0).then_some(u64::from(srtt) * EIGHTH_US));
-                    }
-                    let known = life.peer.is_some() && life.local.is_some();
-                    if !known {
-                        life.set_ends(sock.local, sock.peer);
-                        self.pair(place);
-                    }
-                }
-                _ => {}
-            }
-        }
-        true
-    }
-
-    /// The MPTCP socket goes with the last of its subflows (`mptcp_destroy_common` in net/mptcp/protocol.c); nothing else
-    /// tells of it.
-    fn subflow_destroyed(&mut self, time: Time, addr: u64, socket: u64) {
-        let counted = self.subflows.remove(&addr).is_some();
-        let Some(&place) = self.by_addr.get(&socket) else { return };
-        let life = self.life(place);
-        life.subflows = life.subflows.saturating_sub(counted.into());
-        if life.transport == Transport::Mptcp && life.subflows == 0 && life.state == State::Closed {
-            self.end(time, place);
-        }
-    }
-
-    // What exists already.
-
-    fn exists(&mut self, time: Time, sock: &Sock, stats: Stats, holder: Option<(Actor, i32)>) {
-        if sock.mptcp != 0 {
-            self.subflow(time, sock, sock.state, 0);
-            return;
-        }
-        let place = self.meet(time, sock, false);
-        let surveyed = self.surveyed;
-        let life = self.life(place);
-        // What the first survey finds began before the trace, and nothing of it was there to be lost.
-        life.begun |= !surveyed;
-        if life.end.from.is_none() {
-            life.state = sock.state;
-            life.stats = Some(stats);
-        }
-        life.set_ends(sock.local, sock.peer);
-        if let Some((actor, fd)) = holder {
-            life.holders.get_or_insert_default().push(Holder { process: actor.process, fd });
-        }
-        if sock.state == State::Listen {
-            life.role = Some(Role::Listener);
-            life.backlog = Some(stats.backlog);
-            let id = life.key.id;
-            self.listens_as(place, id);
-        }
-    }
-
-    /// The trace begins. What began before may have done so between one probe and the next: it is older than the trace, and
-    /// what ended before is no part of it.
-    fn begin(&mut self) {
-        for place in 0..self.lives.len() {
-            match self.lives.get_mut(place) {
-                Some(Some(life)) if life.destroyed.is_some() => drop(self.remove(place)),
-                Some(Some(life)) => life.origin = Origin::Snapshot,
-                _ => {}
-            }
-        }
-    }
-
-    /// All that exists was told: what follows from all of it together.
-    fn surveyed(&mut self) {
-        if !self.surveyed {
-            self.surveyed = true;
-            self.begin();
-        }
-        let mut listeners: HashMap<(Option<u32>, u16), Vec<usize>> = HashMap::new();
-        for (place, life) in self.lives.iter().enumerate() {
-            if let Some(life) = life
-                && life.role == Some(Role::Listener)
-                && let Some(local) = life.local
-            {
-                listeners.entry((life.netns, local.port)).or_default().push(place);
-            }
-        }
-        for place in 0..self.lives.len() {
-            let Some(life) = self.lives[place].as_ref().filter(|life| life.origin == Origin::Snapshot) else {
-                continue;
-            };
-            if life.role.is_none()
-                && let (Some(local), Some(_)) = (life.local, life.peer)
-            {
-                let matching: Vec<usize> = listeners
-                    .get(&(life.netns, local.port))
-                    .into_iter()
-                    .flatten()
-                    .copied()
-                    .filter(|&listener| self.lives[listener].as_ref().is_some_and(|listener| serves(listener, local)))
-                    .collect();
-                let only = match matching.as_slice() {
-                    [only] => Some((*only, self.life(*only).number)),
-                    _ => None,
-                };
-                let life = self.life(place);
-                life.role = Some(if matching.is_empty() { Role::Client } else { Role::Server });
-                life.parent = life.parent.or(only);
-                life.listener = life.parent.map(|(_, number)| number);
-                self.pair(place);
-            }
-            let life = self.life(place);
-            if life.holders.is_none() && life.stats.is_some_and(|stats| stats.unheld) {
-                life.holders = Some(Vec::new());
-            }
-            if life.owner.is_none()
-                && let Some((first, rest)) = life.holders.as_deref().and_then(<[Holder]>::split_first)
-                && rest.iter().all(|holder| holder.process.pid == first.process.pid)
-            {
-                life.owner = Some(Actor { process: first.process.clone(), tid: None, descendant: false });
-                life.fd = Some(rest.iter().map(|holder| holder.fd).fold(first.fd, i32::min));
-            }
-        }
-    }
-}
-
-/// Whether a listener takes connections to this address.
-fn serves(listener: &Life, local: Endpoint) -> bool {
-    listener.local.is_some_and(|own| own.address == local.address || own.address.is_unspecified())
 }
 
 /// Whether the meaning of what is to be told can still change.
