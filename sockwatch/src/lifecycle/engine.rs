@@ -1,9 +1,12 @@
 //! The state machine that turns events into lives.
 
+mod calls;
 mod mptcp;
 mod survey;
 
 use std::collections::HashMap;
+
+use calls::Called;
 
 use super::{
     Report, Signal, SignalKind,
@@ -13,7 +16,7 @@ use super::{
     timeline::{Entry, Tell, Timeline},
     verdict::By,
 };
-use crate::event::{Actor, CallKind, Errno, Event, Key, Mark, Sock, State, Stats, Time, Transport, What};
+use crate::event::{Actor, Event, Key, Mark, Sock, State, Stats, Time, Transport, What};
 
 /// The unit of the kernel's round-trip times, an eighth of a microsecond, in nanoseconds.
 const EIGHTH_US: u64 = 125;
@@ -530,87 +533,6 @@ impl Engine {
         let closer = closer.and_then(|close| close.actor.clone());
         self.signal(place, time, kind, closer);
     }
-
-    fn call(&mut self, time: Time, call: CallKind, sock: &Sock, called: Called) {
-        let Called { by, called, fd, error, backlog } = called;
-        let failed_here = error.is_some() && call != CallKind::Accept;
-        let birth = call != CallKind::Accept;
-        let place = self.meet(time, sock, birth);
-        let life = self.life(place);
-        let mut milestone =
-            Milestone { phase: Phase::Bind, time, actor: by.clone(), fd, error, asked: None, then: None };
-        match call {
-            CallKind::Bind => {
-                milestone.asked = Some(sock.local).filter(|asked| !asked.is_nothing());
-                if !failed_here {
-                    life.local = Some(sock.local);
-                }
-                if life.role.is_none() {
-                    life.owner = by;
-                    life.fd = fd;
-                }
-            }
-            CallKind::Listen => {
-                milestone.phase = Phase::Listen;
-                // The change of state is this call's, or one whose call was lost.
-                let listening = life.listening.take().filter(|&since| called.is_none_or(|called| since >= called));
-                milestone.time = listening.unwrap_or(time);
-                life.owner = by;
-                life.fd = fd;
-                if !failed_here {
-                    life.role = Some(Role::Listener);
-                    life.local = Some(sock.local);
-                    life.backlog_given = Some(backlog.0);
-                    life.backlog = Some(backlog.1);
-                }
-            }
-            CallKind::Connect if life.state != State::Closed => {
-                // It failed on a socket that is something already, and stays it.
-                milestone.phase = Phase::Connect;
-                milestone.time = called.unwrap_or(time);
-            }
-            CallKind::Connect => {
-                life.role = Some(Role::Client);
-                life.peer = Some(sock.peer).filter(|peer| peer.port != 0);
-                let started = called.unwrap_or(time);
-                life.connect_ns = Some(time.saturating_sub(started));
-                life.owner = by;
-                life.fd = fd;
-                if called.is_some() && called == life.connect_called {
-                    // The change to SYN_SENT has told of the call; this is why it came to nothing.
-                    life.end.connect_failed = Some(error);
-                    if let Some(told) = life.path.iter_mut().rev().find(|told| told.phase == Phase::Connect) {
-                        told.error = error;
-                    }
-                    return;
-                }
-                life.end.connect_failed = Some(error);
-                life.connect_called = Some(started);
-                milestone.phase = Phase::Connect;
-                milestone.time = started;
-            }
-            CallKind::Accept => {
-                milestone.phase = Phase::Accept;
-                if error.is_none() {
-                    life.role = Some(Role::Server);
-                    life.set_ends(sock.local, sock.peer);
-                    if life.state == State::Closed && life.path.is_empty() {
-                        life.state = sock.state;
-                    }
-                    life.accept_queue_ns = life.established.map(|established| time.saturating_sub(established));
-                    life.owner = by;
-                    life.fd = fd;
-                    let parent = life.parent;
-                    if let Some((place, number)) = parent
-                        && let Some(listener) = self.lives[place].as_mut().filter(|life| life.number == number)
-                    {
-                        listener.accepted += 1;
-                    }
-                }
-            }
-        }
-        self.milestone(place, milestone);
-    }
 }
 
 /// Whether the meaning of what is to be told can still change.
@@ -641,13 +563,4 @@ struct Opening {
     call: Option<(Time, i32)>,
     srtt: u32,
     backlog: u32,
-}
-
-/// What comes with a call.
-struct Called {
-    by: Option<Actor>,
-    called: Option<Time>,
-    fd: Option<i32>,
-    error: Option<Errno>,
-    backlog: (i32, u32),
 }
