@@ -3,13 +3,14 @@
 use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::generated::{
-        bpf_get_smp_processor_id, bpf_ktime_get_boot_ns, bpf_ringbuf_query, bpf_ringbuf_reserve, bpf_ringbuf_submit,
+        bpf_get_smp_processor_id, bpf_ktime_get_boot_ns, bpf_ringbuf_discard, bpf_ringbuf_query, bpf_ringbuf_reserve,
+        bpf_ringbuf_submit,
     },
 };
-use sockwatch_ebpf::{Head, kind};
+use sockwatch_ebpf::Head;
 
 use crate::{
-    maps::{CONFIG, LOST, RING},
+    maps::{CONFIG, RING, counters},
     memory::frozen,
 };
 
@@ -36,10 +37,11 @@ pub(crate) fn head(kind: u16, flags: u32) -> Head {
 /// Counts a record of this kind as lost.
 #[inline(always)]
 pub(crate) fn lose(runner: u32, kind: u16) {
-    if let Some(count) = LOST.get_ptr_mut(runner * u32::from(kind::COUNT) + u32::from(kind)) {
-        // SAFETY: this processor's own slot. Each is counted by one program (accept's by two that never nest), and a
-        // program that is running on a processor is not entered there again, so no addition is torn by another.
-        unsafe { *count += 1 };
+    // SAFETY: this processor's own. Each is counted by one program (accept's by two that never nest), and a program that is
+    // running on a processor is not entered there again, so no addition is torn by another.
+    let lost = counters().map(|counters| unsafe { &mut (*counters).lost });
+    if let Some(count) = lost.and_then(|lost| lost.get_mut(runner as usize)?.get_mut(kind as usize)) {
+        *count += 1;
     }
 }
 
@@ -53,14 +55,32 @@ fn ring() -> *mut core::ffi::c_void {
 /// `fill` must write every field of `T`.
 #[inline(always)]
 pub(crate) unsafe fn send<T>(runner: u32, kind: u16, fill: impl FnOnce(&mut T)) {
-    // SAFETY: the helpers are used as their contract asks: what is reserved is submitted once, on every path.
+    // SAFETY: the caller's promise.
+    unsafe {
+        send_if(runner, kind, |fields| {
+            fill(fields);
+            true
+        });
+    }
+}
+
+/// As above, but sends it only if `fill` says so.
+///
+/// # Safety
+/// `fill` must write every field of `T`.
+#[inline(always)]
+pub(crate) unsafe fn send_if<T>(runner: u32, kind: u16, fill: impl FnOnce(&mut T) -> bool) {
+    // SAFETY: the helpers are used as their contract asks: what is reserved is submitted or discarded once, on every path.
     unsafe {
         let record = bpf_ringbuf_reserve(ring(), size_of::<T>() as u64, 0).cast::<T>();
         match record.as_mut() {
             None => lose(runner, kind),
             Some(fields) => {
-                fill(fields);
-                bpf_ringbuf_submit(record.cast(), wakeup());
+                if fill(fields) {
+                    bpf_ringbuf_submit(record.cast(), wakeup());
+                } else {
+                    bpf_ringbuf_discard(record.cast(), u64::from(BPF_RB_NO_WAKEUP));
+                }
             }
         }
     }

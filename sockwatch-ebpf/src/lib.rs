@@ -11,7 +11,7 @@ pub use offsets::{ABSENT, Offsets};
 
 /// Layout version of everything in this crate; goes up with every change. A test refuses an object that was built from
 /// other sources than the loader.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 4;
 
 /// What a record is: the value of [`Head::kind`].
 pub mod kind {
@@ -43,12 +43,11 @@ pub mod kind {
     pub const HELD: u16 = 13;
     /// A [`Snapshot`](super::Snapshot) from `iter/tcp`: a socket of one network namespace.
     pub const EXISTS: u16 = 14;
-    /// One more than the largest kind: the length of the loss counters.
+    /// One more than the largest kind.
     pub const COUNT: u16 = 15;
 }
 
-/// Who runs: programs of different runners may interrupt each other, so they count apart. The length of the loss counters
-/// is [`kind::COUNT`] for each.
+/// Who runs: programs of different runners may interrupt each other, so they count apart.
 pub mod runner {
     /// The program itself, or a system-call program.
     pub const FIRST: u32 = 0;
@@ -121,7 +120,7 @@ pub mod flag {
     pub const HAS_STATS: u32 = 16;
     /// `CLOSE`, snapshots: there is no `struct socket`, so nobody can hold it: it waits to be accepted, or is an orphan.
     pub const UNHELD: u32 = 32;
-    /// `EXEC`: the path did not fit, its start is missing.
+    /// `EXEC`: the path did not fit, a part of it is missing.
     pub const TRUNCATED: u32 = 64;
 }
 
@@ -225,7 +224,8 @@ pub struct Transition {
     pub backlog: u32,
 }
 
-/// A change of state between ESTABLISHED and CLOSE: nothing new but the state, and who closed.
+/// A change of state between ESTABLISHED and CLOSE: nothing new but the state, and who closed. Where one port is followed
+/// alone, a step from CLOSE to CLOSE says that the socket did something before, of which there is no record.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Step {
@@ -302,8 +302,10 @@ pub struct Call {
     pub backlog: u32,
 }
 
-/// Longest path that an [`Exec`] carries, in bytes. Longer ones lose their start.
-pub const EXEC_PATH: usize = 256;
+/// Most components of a path that an [`Exec`] carries.
+pub const COMPONENTS: usize = 24;
+/// Longest component that it carries, in bytes, with the zero byte that ends it.
+pub const COMPONENT: usize = 64;
 
 /// A process became another program: `sched_process_exec`.
 #[repr(C)]
@@ -313,12 +315,13 @@ pub struct Exec {
     pub head: Head,
     /// Who.
     pub task: Task,
-    /// How many bytes of `path` are used.
-    pub len: u32,
+    /// How many places of `path` are used.
+    pub used: u32,
     /// Unused, 0.
     pub reserved: u32,
-    /// The components of the executable's path, the last one first, each ended by a zero byte.
-    pub path: [u8; EXEC_PATH],
+    /// The components of the executable's path, the last one first, each in a place of its own and ended by a zero byte. An
+    /// empty one is none: there the path goes from a mount to what it is mounted on.
+    pub path: [[u8; COMPONENT]; COMPONENTS],
 }
 
 /// A socket that exists, as an iterator found it.
@@ -339,6 +342,57 @@ pub struct Snapshot {
     pub reserved: u32,
 }
 
+/// The system calls that have trampolines: places in [`Counters::tried`].
+pub mod call {
+    #![expect(missing_docs, reason = "the names say it")]
+    pub const BIND: usize = 0;
+    pub const LISTEN: usize = 1;
+    pub const CONNECT: usize = 2;
+    pub const ACCEPT: usize = 3;
+    /// How many there are.
+    pub const COUNT: usize = 4;
+}
+
+/// A thread that was asleep in accept() before the trampolines were there, as `iter/task` found it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Asleep {
+    /// Its number, in the initial pid namespace.
+    pub tid: u32,
+    /// Unused, 0.
+    pub reserved: u32,
+}
+
+/// The tracepoints that have two programs: places in [`Counters::taken`] and [`Counters::busy`].
+pub mod twin {
+    #![expect(missing_docs, reason = "the names say it")]
+    pub const STATE: usize = 0;
+    pub const DESTROY: usize = 1;
+    pub const RESET_SENT: usize = 2;
+    pub const RESET_RECEIVED: usize = 3;
+    /// How many there are.
+    pub const COUNT: usize = 4;
+}
+
+/// What one processor counts: a row of the map `COUNTERS`, by the processor's number. User space has the map in its memory,
+/// and reads it there: to look a map up by a system call keeps classic tracepoints from running on that processor
+/// meanwhile (`bpf_disable_instrumentation` in include/linux/bpf.h). Whole cache lines, so that no two processors share one.
+#[repr(C, align(64))]
+#[derive(Clone, Copy)]
+pub struct Counters {
+    /// Records that could not be sent, by runner and kind. Never reset.
+    pub lost: [[u64; kind::COUNT as usize]; runner::COUNT as usize],
+    /// By [`twin`]: how often the second program took an event that interrupted the first. Never reset.
+    pub taken: [u64; twin::COUNT],
+    /// By [`twin`]: 1 while the first program is running.
+    pub busy: [u64; twin::COUNT],
+    /// The last ids given, by runner.
+    pub last_id: [u64; runner::COUNT as usize],
+    /// By [`call`]: how often a trampoline saw a call on descriptor -1. The loader makes some, to see whether system calls pass
+    /// the functions that the trampolines are on, or copies of them that the compiler put elsewhere. Never reset.
+    pub tried: [u64; call::COUNT],
+}
+
 /// What the loader tells the programs, as one read-only global.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -351,8 +405,8 @@ pub struct Config {
     pub wake_bytes: u64,
     /// The process whose descendants are marked, as sockwatch's pid namespace numbers it; 0: none.
     pub root: u32,
-    /// Unused, 0.
-    pub reserved: u32,
+    /// The port to follow alone, host order; 0: all are followed.
+    pub port: u32,
 }
 
 const _: () = {
@@ -365,7 +419,9 @@ const _: () = {
     assert!(size_of::<Close>() == 16 + 88 + 48 + 48);
     assert!(size_of::<Mark>() == 48);
     assert!(size_of::<Call>() == 16 + 88 + 48 + 24);
-    assert!(size_of::<Exec>() == 16 + 48 + 8 + EXEC_PATH);
+    assert!(size_of::<Exec>() == 16 + 48 + 8 + COMPONENT * COMPONENTS);
     assert!(size_of::<Snapshot>() == 16 + 88 + 48 + 48 + 8);
+    assert!(size_of::<Counters>() == 8 * 64);
+    assert!(size_of::<Asleep>() == 8);
     assert!(size_of::<Config>() == 24);
 };

@@ -3,6 +3,7 @@
 #![no_main]
 
 mod emit;
+mod filter;
 mod log;
 mod maps;
 mod memory;

@@ -4,16 +4,20 @@ use core::{ffi::c_void, ptr};
 
 use aya_ebpf::{
     bindings::bpf_map_type::{BPF_MAP_TYPE_SK_STORAGE, BPF_MAP_TYPE_TASK_STORAGE},
-    btf_maps::{PerCpuArray, RingBuf},
+    btf_maps::{Array, HashMap, PerCpuArray, RingBuf},
     helpers::generated::{bpf_get_current_task_btf, bpf_sk_storage_get, bpf_task_storage_get},
     macros::btf_map,
 };
-use sockwatch_ebpf::{Config, kind, runner};
+use sockwatch_ebpf::{Call, Config, Counters, Head, Sock, Transition, call, runner};
+
+use crate::emit::cpu;
 
 /// `BPF_LOCAL_STORAGE_GET_F_CREATE`.
 const CREATE: u64 = 1;
 /// `BPF_F_NO_PREALLOC`, which local storage demands.
 const NO_PREALLOC: usize = 1;
+/// `BPF_F_MMAPABLE`.
+const MMAPABLE: usize = 0x400;
 /// `BPF_F_CLONE`: a socket cloned from a listener starts with a copy of the listener's storage.
 const CLONE: usize = 0x200;
 
@@ -93,34 +97,66 @@ static IN_CALL: LocalStorage<InCall, { BPF_MAP_TYPE_TASK_STORAGE as usize }, { N
 #[btf_map]
 pub(crate) static RING: RingBuf<u64, 4096> = RingBuf::new();
 
-/// Records that could not be sent, by runner and kind. Never reset.
+/// What the processors count. The loader sets its length, one more than the highest number of a processor.
 #[btf_map]
-pub(crate) static LOST: PerCpuArray<u64, { kind::COUNT as usize * runner::COUNT as usize }> = PerCpuArray::new();
+static COUNTERS: Array<Counters, 1, MMAPABLE> = Array::new();
 
-/// Last ids given on this processor, by runner.
-#[btf_map]
-pub(crate) static LAST_ID: PerCpuArray<u64, { runner::COUNT as usize }> = PerCpuArray::new();
-
-/// A tracepoint with two programs, on one processor.
-#[repr(C)]
-pub(crate) struct Pair {
-    /// The first program is running.
-    pub(crate) busy: u64,
-    /// How often the second took an event that interrupted the first.
-    pub(crate) taken: u64,
+/// This processor's counters. Of each field there is one program at a time that writes it: see where it is written.
+#[inline(always)]
+pub(crate) fn counters() -> Option<*mut Counters> {
+    COUNTERS.get_ptr_mut(cpu())
 }
-
-/// The tracepoints with two programs, see `twin`.
-#[btf_map]
-pub(crate) static PAIRS: PerCpuArray<Pair, 4> = PerCpuArray::new();
 
 /// Room to build an [`Exec`](sockwatch_ebpf::Exec), which is too large for the stack.
 #[btf_map]
 pub(crate) static EXEC: PerCpuArray<sockwatch_ebpf::Exec, 1> = PerCpuArray::new();
 
+/// A record that is kept: a [`Call`] or a [`Transition`], which begin alike and are of one size.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Kept {
+    pub(crate) head: Head,
+    pub(crate) sock: Sock,
+    rest: [u64; 9],
+}
+
+const _: () = assert!(size_of::<Kept>() == size_of::<Call>() && size_of::<Kept>() == size_of::<Transition>());
+
+/// Which note of which socket.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct NoteKey {
+    /// Address of the `struct sock`.
+    pub(crate) addr: u64,
+    /// Which of its notes.
+    pub(crate) nth: u64,
+}
+
+/// What is noted of a socket where one port is followed alone, see `filter`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Note {
+    /// The inode, so that the note is not taken for one of another socket at this address.
+    pub(crate) inode: u64,
+    /// In the first note: the socket is followed, though it may not have the port now.
+    pub(crate) followed: u32,
+    /// In the first note: it did something that was not kept.
+    pub(crate) omitted: u32,
+    /// Of kind 0 where there is none.
+    pub(crate) record: Kept,
+}
+
+/// The notes. The loader sets its size.
+#[btf_map]
+pub(crate) static NOTES: HashMap<NoteKey, Note, 1> = HashMap::new();
+
+/// Room to build a [`Note`], which is too large for the stack: by runner, and one for each system call.
+#[btf_map]
+pub(crate) static ROOM: PerCpuArray<Note, { runner::COUNT as usize + call::COUNT }> = PerCpuArray::new();
+
 /// What the loader says. Frozen like the offsets.
 #[unsafe(no_mangle)]
-pub(crate) static CONFIG: Config = Config { abi: 0, pid_namespace: 0, wake_bytes: 0, root: 0, reserved: 0 };
+pub(crate) static CONFIG: Config = Config { abi: 0, pid_namespace: 0, wake_bytes: 0, root: 0, port: 0 };
 
 /// The storage of a socket, if it has any.
 #[inline(always)]
@@ -147,6 +183,14 @@ pub(crate) fn in_call() -> Option<&'static mut InCall> {
     unsafe {
         bpf_task_storage_get(IN_CALL.as_ptr(), bpf_get_current_task_btf(), ptr::null_mut(), 0).cast::<InCall>().as_mut()
     }
+}
+
+/// The call of a thread that an iterator found, if it ever was in a traced one.
+#[inline(always)]
+pub(crate) fn was_in_call(task: *const c_void) -> bool {
+    // SAFETY: as above, for a task that the verifier knows.
+    let call = unsafe { bpf_task_storage_get(IN_CALL.as_ptr(), task.cast_mut().cast(), ptr::null_mut(), 0) };
+    !call.is_null()
 }
 
 /// The current thread's call, made if there is none.

@@ -60,12 +60,18 @@ offsets! {
     net = "sock_common"."skc_net.net" required,
     /// Inode of a network namespace.
     net_inum = "net"."ns.inum" required,
+    /// Ports that a namespace gives to sockets without one: two halves of a word since Linux 6.8, two words before.
+    local_ports = "net"."ipv4.ip_local_ports.range" optional,
+    /// There before Linux 6.8.
+    local_ports_lock = "local_ports"."lock" optional,
     /// `IPPROTO_*`.
     protocol = "sock"."sk_protocol" required,
     /// Bits of `enum sock_flags`.
     flags = "sock_common"."skc_flags" required,
     /// The `struct socket` that a file is for; null while nobody has accepted it, and of an orphan.
     socket = "sock"."sk_socket" required,
+    /// Number of the inode that a `struct socket` is allocated with.
+    socket_inode = "socket_alloc"."vfs_inode.i_ino" required,
     /// Pending error.
     err = "sock"."sk_err" required,
     /// Length of the accept queue.
@@ -142,6 +148,12 @@ offsets! {
     socket_sk = "socket"."sk" required,
     /// `SS_*` state.
     socket_state = "socket"."state" required,
+    /// `TASK_*` bits of what the thread is doing.
+    task_state = "task_struct"."__state" optional,
+    /// Number of the system call that a thread is in, or was in last (x86-64).
+    regs_call = "pt_regs"."orig_ax" optional,
+    /// As above (arm64).
+    regs_call_arm = "pt_regs"."syscallno" optional,
     /// The executable.
     mm_exe = "mm_struct"."exe_file" required,
     /// Directory entry of a file.
@@ -160,4 +172,8 @@ offsets! {
     mount_point = "mount"."mnt_mountpoint" required,
     /// Root of a mount.
     mnt_root = "vfsmount"."mnt_root" required,
+    /// The kernel's socket cookie.
+    cookie = "sock_common"."skc_cookie" required,
+    /// State that a timewait socket stands for.
+    tw_substate = "inet_timewait_sock"."tw_substate" required,
 }

@@ -7,12 +7,13 @@ use sockwatch_ebpf::{ABSENT, Sock, Stats, family, flag, protocol, state};
 
 use crate::{
     emit::{cpu, lose},
-    maps::{Identity, LAST_ID, identity_or},
+    filter,
+    maps::{Identity, counters, identity_or},
     memory::{Memory, Raw, Typed, clear, off, wipe},
 };
 
 /// Bit of `SOCK_DEAD` in `sk_flags` (`enum sock_flags` in include/net/sock.h; the first ones never moved).
-const SOCK_DEAD: u64 = 1;
+pub(crate) const SOCK_DEAD: u64 = 1;
 /// Bit of `SOCK_DONE`.
 const SOCK_DONE: u64 = 1 << 1;
 
@@ -44,6 +45,10 @@ pub(crate) fn identify(sk: *const c_void, runner: u32, kind: u16) -> (u64, u64) 
         identity.parent = identity.id;
         identity.id = next_id(runner);
         identity.addr = addr;
+        if filter::is_on() {
+            // What was kept of it comes first.
+            filter::release(runner, kind, addr, filter::inode(Typed(sk)), (identity.id, identity.parent));
+        }
     }
     (identity.id, identity.parent)
 }
@@ -52,9 +57,10 @@ pub(crate) fn identify(sk: *const c_void, runner: u32, kind: u16) -> (u64, u64) 
 #[inline(always)]
 fn next_id(runner: u32) -> u64 {
     let cpu = u64::from(cpu());
-    let Some(last) = LAST_ID.get_ptr_mut(runner) else { return 0 };
-    // SAFETY: this processor's own slot; a program is not entered again on a processor where it runs.
+    let Some(counters) = counters() else { return 0 };
+    // SAFETY: this processor's own; a program is not entered again on a processor where it runs.
     let count = unsafe {
+        let last = &mut (*counters).last_id[runner as usize];
         *last += 1;
         *last
     };

@@ -9,44 +9,36 @@
 //! falls in there is lost, and counted: as skipped by the first and not taken by the second.
 
 use sockwatch_ebpf::runner;
+pub(crate) use sockwatch_ebpf::twin as tracepoint;
 
-use crate::maps::{PAIRS, Pair};
-
-/// The tracepoints with two programs.
-#[derive(Clone, Copy)]
-pub(crate) enum Tracepoint {
-    State,
-    Destroy,
-    ResetSent,
-    ResetReceived,
-}
-
-#[inline(always)]
-fn pair(tracepoint: Tracepoint) -> Option<&'static mut Pair> {
-    // SAFETY: this processor's own slot; the first program writes `busy` alone, the second `taken`.
-    PAIRS.get_ptr_mut(tracepoint as u32).map(|pair| unsafe { &mut *pair })
-}
+use crate::maps::counters;
 
 /// The first program's work.
 #[inline(always)]
-pub(crate) fn first(tracepoint: Tracepoint, work: impl FnOnce(u32)) -> i32 {
-    let Some(pair) = pair(tracepoint) else { return 0 };
-    let busy = &raw mut pair.busy;
-    // SAFETY: as above. Volatile, so that what is between the two stays between them.
-    unsafe { busy.write_volatile(1) };
-    work(runner::FIRST);
-    // SAFETY: as above.
-    unsafe { busy.write_volatile(0) };
+pub(crate) fn first(tracepoint: usize, work: impl FnOnce(u32)) -> i32 {
+    let Some(counters) = counters() else { return 0 };
+    // SAFETY: this processor's own; the first program writes `busy` alone. Volatile, so that what is between the two writes
+    // stays between them.
+    unsafe {
+        let busy = &raw mut (*counters).busy[tracepoint];
+        busy.write_volatile(1);
+        work(runner::FIRST);
+        busy.write_volatile(0);
+    }
     0
 }
 
 /// The second program's work.
 #[inline(always)]
-pub(crate) fn second(tracepoint: Tracepoint, work: impl FnOnce(u32)) -> i32 {
-    let Some(pair) = pair(tracepoint) else { return 0 };
-    if pair.busy != 0 {
-        pair.taken += 1;
-        work(runner::SECOND);
+pub(crate) fn second(tracepoint: usize, work: impl FnOnce(u32)) -> i32 {
+    let Some(counters) = counters() else { return 0 };
+    // SAFETY: this processor's own; the second program writes `taken` alone.
+    unsafe {
+        if (*counters).busy[tracepoint] == 0 {
+            return 0;
+        }
+        (*counters).taken[tracepoint] += 1;
     }
+    work(runner::SECOND);
     0
 }

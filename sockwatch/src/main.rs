@@ -7,9 +7,10 @@ use std::{
 
 use sockwatch::{
     cli::{
-        args::{self, Command},
-        doctor, trace,
+        args::{self, Command, FilterArgs},
+        doctor, export, follow, list, record, repair, replay, report, trace, verify,
     },
+    select::Filter,
     untrusted::Untrusted,
 };
 
@@ -19,10 +20,18 @@ fn main() -> ExitCode {
         Err(refusal) => return refusal.tell().into(),
     };
     let outcome = match &cli.command {
-        Command::Trace(args) => match args.filters.build() {
-            Ok(filter) => trace::run(args, filter),
-            Err(refusal) => return refusal.tell().into(),
+        Command::Trace(args) => with(&args.filters, |filter| trace::run(args, filter)),
+        Command::Follow(args) => with(&args.filters, |filter| follow::run(args, filter)),
+        Command::List(args) => with(&args.filters, |filter| list::run(args, filter)),
+        Command::Record(args) => with(&args.filters, |filter| record::run(args, filter)),
+        Command::Replay(args) => with(&args.filters, |filter| replay::run(args, filter)),
+        Command::Export(args) => match args.build() {
+            Ok(filter) => export::run(args, filter),
+            Err(refusal) => Ok(refusal.tell()),
         },
+        Command::Report(args) => with(&args.filters, |filter| report::run(args, filter)),
+        Command::Verify(args) => verify::run(args),
+        Command::Repair(args) => repair::run(args),
         Command::Doctor(args) => doctor::run(args),
     };
     match outcome {
@@ -33,5 +42,13 @@ fn main() -> ExitCode {
             let _ = writeln!(io::stderr(), "sockwatch: {}", Untrusted::new(text.as_bytes()));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Runs what needs a filter; bad usage if it is one that nothing passes.
+fn with(args: &FilterArgs, run: impl FnOnce(Filter) -> anyhow::Result<u8>) -> anyhow::Result<u8> {
+    match args.build() {
+        Ok(filter) => run(filter),
+        Err(refusal) => Ok(refusal.tell()),
     }
 }

@@ -2,11 +2,15 @@
 
 mod name;
 mod network;
+mod query;
+mod target;
 #[cfg(test)]
 mod tests;
 
 pub use name::{NameError, NamePattern};
 pub use network::{Network, NetworkError};
+pub(crate) use query::Query;
+pub use target::{Target, TargetError};
 
 use crate::{
     event::{Endpoint, Family, Process},
@@ -17,6 +21,8 @@ use crate::{
 /// will do. The default asks for nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
+    /// What `follow` and `list` are pointed at.
+    pub target: Option<Target>,
     /// The local or the peer's port.
     pub ports: Vec<u16>,
     /// The local port.
@@ -50,6 +56,7 @@ impl Filter {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         let Self {
+            target,
             ports,
             local_ports,
             peer_ports,
@@ -67,6 +74,7 @@ impl Filter {
         let numbers = [pids, uids, netns];
         [ports, local_ports, peer_ports].iter().all(|wanted| wanted.is_empty())
             && numbers.iter().all(|wanted| wanted.is_empty())
+            && target.is_none()
             && addresses.is_empty()
             && processes.is_empty()
             && containers.is_empty()
@@ -80,6 +88,7 @@ impl Filter {
     #[must_use]
     pub fn matches(&self, life: &Life) -> bool {
         let Self {
+            target,
             ports,
             local_ports,
             peer_ports,
@@ -94,7 +103,8 @@ impl Filter {
             failed,
             descendants,
         } = self;
-        any(roles, |&role| life.role == Some(role))
+        target.is_none_or(|target| target.matches(life))
+            && any(roles, |&role| life.role == Some(role))
             && any(families, |&family| life.family == Some(family))
             && any(netns, |&inode| life.netns == Some(inode))
             && any(peer_ports, |&port| peer(life, |end| end.port == port))
@@ -110,6 +120,46 @@ impl Filter {
             && any(containers, |prefix| held(life, |process| in_container(process, prefix)))
             && (!failed || has_failed(life))
             && (!descendants || life.descendant)
+    }
+
+    /// The options that mean this filter, but for [`Self::descendants`] and [`Self::target`], which are none.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        let Self {
+            target: _,
+            ports,
+            local_ports,
+            peer_ports,
+            addresses,
+            pids,
+            processes,
+            uids,
+            netns,
+            containers,
+            roles,
+            families,
+            failed,
+            descendants: _,
+        } = self;
+        let mut words = Vec::new();
+        let mut add = |option: &str, value: String| words.push(format!("--{option}={value}"));
+        for (option, ports) in [("port", ports), ("local-port", local_ports), ("peer-port", peer_ports)] {
+            ports.iter().for_each(|port| add(option, port.to_string()));
+        }
+        for (option, numbers) in [("pid", pids), ("uid", uids), ("netns", netns)] {
+            numbers.iter().for_each(|number| add(option, number.to_string()));
+        }
+        addresses.iter().for_each(|network| add("address", network.to_string()));
+        processes.iter().for_each(|pattern| add("process", pattern.to_string()));
+        containers.iter().for_each(|prefix| add("container", prefix.clone()));
+        roles.iter().for_each(|role| add("role", role.name().to_owned()));
+        for family in families {
+            add("family", if *family == Family::Ipv4 { "4" } else { "6" }.to_owned());
+        }
+        if *failed {
+            words.push("--failed".to_owned());
+        }
+        words
     }
 
     /// Why no socket can ever pass, if that is so.
@@ -151,7 +201,8 @@ fn in_container(process: &Process, prefix: &str) -> bool {
     start.is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
-fn has_failed(life: &Life) -> bool {
+/// Whether a call of it failed, or it came to a bad end.
+pub(crate) fn has_failed(life: &Life) -> bool {
     let bad = |how| !matches!(how, How::Fin | How::Closed);
     life.has_failed_call() || life.verdict().and_then(|verdict| verdict.how).is_some_and(bad)
 }

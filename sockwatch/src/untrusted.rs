@@ -9,12 +9,23 @@ const LONGEST: usize = 4096;
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Untrusted(Box<[u8]>);
 
+/// The bytes up to the first zero, at most [`LONGEST`] of them.
+fn kept(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len()).min(LONGEST);
+    &bytes[..end]
+}
+
 impl Untrusted {
     /// Keeps the bytes up to the first zero, at most 4,096 of them.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Self {
-        let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len()).min(LONGEST);
-        Self(bytes[..end].into())
+        Self(kept(bytes).into())
+    }
+
+    /// Whether [`Self::new`] would keep of these bytes what is kept here.
+    #[must_use]
+    pub fn is(&self, bytes: &[u8]) -> bool {
+        kept(bytes) == &*self.0
     }
 
     /// The bytes as they came.
@@ -40,6 +51,12 @@ impl Untrusted {
 impl fmt::Display for Untrusted {
     /// Writes printable characters as they are and all others as `\xNN` or `\u{N}`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Almost always.
+        if self.0.iter().all(|&byte| matches!(byte, b' '..=b'~') && byte != b'\\')
+            && let Ok(text) = str::from_utf8(&self.0)
+        {
+            return f.pad(text);
+        }
         let mut out = String::with_capacity(self.0.len());
         for chunk in self.0.utf8_chunks() {
             for character in chunk.valid().chars() {

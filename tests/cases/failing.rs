@@ -161,7 +161,10 @@ fn with_a_black_hole(host: &Host) -> Netns {
     let netns = host.netns();
     netns.on_input_to("127.0.0.9", &["DROP"]);
     netns.sysctl("net.ipv4.tcp_syn_retries", "1");
-    netns.sysctl("net.ipv4.tcp_syn_linear_timeouts", "0");
+    // Since Linux 6.5 the first SYNs are repeated each second.
+    if netns.has_sysctl("net.ipv4.tcp_syn_linear_timeouts") {
+        netns.sysctl("net.ipv4.tcp_syn_linear_timeouts", "0");
+    }
     netns
 }
 

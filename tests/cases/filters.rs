@@ -57,7 +57,9 @@ fn shown(run: &Run) -> Vec<String> {
 
 #[test]
 fn each_filter_shows_the_sockets_that_it_names_with_their_whole_path() {
-    let Some(host) = Host::shared() else { return };
+    // So many traces read their counters so often that more beside them would have the kernel skip a call's program now and
+    // then (`bpf_disable_instrumentation` in include/linux/bpf.h), which is counted as lost.
+    let Some(host) = Host::alone() else { return };
     let netns = host.netns();
     let story = Story::begin(&netns);
     let (of_server, of_client) = (format!("--pid {}", story.server.pid()), format!("--pid {}", story.client.pid()));

@@ -34,7 +34,7 @@ fn doctor_tells_root_that_every_probe_is_there() {
 }
 
 /// The binary where any user may run it.
-fn public_binary(scratch: &Scratch) -> PathBuf {
+pub(super) fn public_binary(scratch: &Scratch) -> PathBuf {
     let path = scratch.path().join("sockwatch");
     fs::copy(env!("CARGO_BIN_EXE_sockwatch"), &path).expect("a copy");
     for path in [scratch.path(), &path] {
@@ -44,7 +44,7 @@ fn public_binary(scratch: &Scratch) -> PathBuf {
 }
 
 /// Nobody, with these capabilities alone.
-fn nobody(capabilities: &[&str]) -> Command {
+pub(super) fn nobody(capabilities: &[&str]) -> Command {
     let mut command = Command::new("setpriv");
     let gained: String = capabilities.iter().map(|capability| format!(",+{capability}")).collect();
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);

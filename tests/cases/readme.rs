@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::{Host, sockwatch};
+use crate::support::{Host, Scratch, sockwatch};
 
 fn file(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
@@ -20,14 +20,16 @@ fn commands() -> Vec<String> {
 #[test]
 fn every_sockwatch_command_of_the_readme_works_as_it_stands_there() {
     let Some(_host) = Host::shared() else { return };
+    // What one command writes, the next ones read.
+    let scratch = Scratch::new("readme");
     let mut ran = 0;
     for command in commands().iter().filter_map(|line| line.strip_prefix("sockwatch ")) {
         let mut words: Vec<&str> = command.split(' ').collect();
-        if words[0] == "trace" && !words.contains(&"--duration") {
+        if matches!(words[0], "trace" | "follow" | "record") && !words.contains(&"--duration") {
             // Else it would run until somebody ends it.
             words.splice(1..1, ["--duration", "200ms"]);
         }
-        let output = sockwatch(&words).output().expect("sockwatch runs");
+        let output = sockwatch(&words).current_dir(scratch.path()).output().expect("sockwatch runs");
         let code = output.status.code();
         // Other tests may flood the host meanwhile, and something be lost.
         assert!(matches!(code, Some(0 | 3)), "{words:?}: {code:?}: {}", String::from_utf8_lossy(&output.stderr));

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{DEADLINE, Host, Trace, sockwatch};
+use crate::support::{Host, Trace, deadline, sockwatch};
 
 /// Command lines that no user can have meant, and a word that the refusal has to say.
 const REFUSED: &[(&[&str], &str)] = &[
@@ -115,7 +115,7 @@ fn a_reader_that_goes_away_ends_it_quietly() {
         drop(stdout);
         let started = Instant::now();
         let ended = trace.wait_with_output().expect("sockwatch ends, though nothing happens on the host");
-        assert!(started.elapsed() < DEADLINE / 10);
+        assert!(started.elapsed() < deadline() / 10);
         let stderr = String::from_utf8_lossy(&ended.stderr);
         assert_eq!(ended.status.code(), Some(0), "{stderr}");
         assert!(stderr.lines().all(|line| line.starts_with("sockwatch: ready")), "{stderr}");

@@ -49,9 +49,13 @@ pub(super) fn check(run: &Run) {
     has(&run.start, &START);
     assert_ne!(run.summary, Value::Null, "the last line is the summary");
     has(&run.summary, &SUMMARY);
-    let lost: u64 = run.lost.iter().map(|line| line["count"].as_u64().expect("a count")).sum();
+    // Of what a recording may have lack at its end, nobody knows how much it is.
+    let lost: u64 = run.lost.iter().map(|line| line["count"].as_u64().unwrap_or(0)).sum();
+    assert!(run.lost.iter().all(|line| line["count"].is_u64() || line["count"].is_null()), "{:?}", run.lost);
     assert_eq!(run.summary["lost"], lost, "the lost lines add up to the summary's");
-    assert_eq!(run.summary["complete"], lost == 0, "{}", run.summary);
+    // A change of state may be missing without having been counted: then its socket says so.
+    let whole = run.lost.is_empty() && run.sockets.iter().all(|socket| socket.0["complete"] == true);
+    assert_eq!(run.summary["complete"], whole, "{}", run.summary);
     assert_eq!(run.summary["sockets"], run.sockets.len(), "{}", run.summary);
 
     let mut told: HashMap<&str, Vec<Step<'_>>> = HashMap::new();
@@ -111,7 +115,10 @@ fn check_socket(socket: &Socket) {
     if value["complete"] == true && value["origin"] == "traced" {
         let phases: Vec<_> = path.iter().map(|step| step.0).collect();
         assert!(is_whole(socket.role(), &phases, ended), "complete, but not whole: {socket:?}");
-        assert!(!ended || socket.number("lifetime_ns").is_some(), "{socket:?}");
+        // One that is closed may still be held.
+        let is_gone = value["destroyed"].is_string();
+        assert_eq!(socket.number("lifetime_ns").is_some(), is_gone, "{socket:?}");
+        assert!(ended || !is_gone, "{socket:?}");
         assert!(!ended || value["close"]["how"].is_string(), "{socket:?}");
     }
 }
@@ -133,9 +140,18 @@ fn check_pairs(run: &Run) {
     let by_id: HashMap<_, _> = run.sockets.iter().map(|socket| (socket.id(), socket)).collect();
     for socket in &run.sockets {
         let Some(peer) = socket.0["peer_socket"].as_str().and_then(|peer| by_id.get(peer)) else { continue };
+        if started(peer) > 1 && peer.0["peer_socket"] != socket.0["socket"] {
+            // It has been something else since.
+            continue;
+        }
         assert_eq!((&socket.0["local"], &socket.0["peer"]), (&peer.0["peer"], &peer.0["local"]), "{socket:?} {peer:?}");
         assert_eq!(peer.0["peer_socket"], socket.0["socket"], "{socket:?} {peer:?}");
     }
+}
+
+/// How often it connected or listened.
+fn started(socket: &Socket) -> usize {
+    path(socket).iter().filter(|step| ["connect", "listen"].contains(&step.0)).count()
 }
 
 fn path(socket: &Socket) -> Vec<Step<'_>> {

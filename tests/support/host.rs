@@ -48,6 +48,15 @@ impl Host {
         })
     }
 
+    /// Whether this kernel has what a test is about; says SKIPPED if not.
+    pub(crate) fn kernel_has(&self, what: &str, has: bool) -> bool {
+        if !has {
+            let test = std::thread::current();
+            eprintln!("SKIPPED {}: this kernel has no {what}", test.name().unwrap_or("a test"));
+        }
+        has
+    }
+
     /// Traces until it is stopped. The sockets that exist are known when this returns.
     pub(crate) fn trace(&self, arguments: &[&str]) -> Trace {
         Trace::json(arguments)

@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use super::DEADLINE;
+use super::deadline;
 
 #[derive(Default)]
 struct Text {
@@ -44,13 +44,13 @@ impl Lines {
     /// Waits until `look` finds something in the lines so far; panics with `what` at the deadline or at their end.
     pub(crate) fn wait_for<T>(&self, what: &str, mut look: impl FnMut(&[String]) -> Option<T>) -> T {
         let (text, changed) = &*self.shared;
-        let deadline = Instant::now() + DEADLINE;
+        let end = Instant::now() + deadline();
         let mut text = text.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(found) = look(&text.lines) {
                 return found;
             }
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = end.saturating_duration_since(Instant::now());
             assert!(!text.ended && !left.is_zero(), "waited in vain for {what} in:\n{}", text.lines.join("\n"));
             text = changed.wait_timeout(text, left).unwrap_or_else(PoisonError::into_inner).0;
         }

@@ -7,13 +7,20 @@ mod host;
 mod lines;
 mod load;
 mod netns;
+mod nginx;
+pub(crate) mod recording;
 mod run;
+mod small_disk;
 mod socket;
+mod stage;
 mod tally;
+mod terminal;
 mod trace;
+mod traffic;
 
 use std::{
     path::{Path, PathBuf},
+    sync::LazyLock,
     thread,
     time::{Duration, Instant},
 };
@@ -23,22 +30,44 @@ pub(crate) use host::Host;
 pub(crate) use lines::Lines;
 pub(crate) use load::{Ending, Load, Opens};
 pub(crate) use netns::Netns;
+pub(crate) use nginx::Nginx;
 pub(crate) use run::Run;
-pub(crate) use socket::Socket;
+pub(crate) use small_disk::SmallDisk;
+pub(crate) use socket::{Event, Socket};
+pub(crate) use stage::{Seen, Stage};
 pub(crate) use tally::Tally;
-pub(crate) use trace::{Trace, sockwatch};
+pub(crate) use terminal::Terminal;
+pub(crate) use trace::{Ended, Trace, sockwatch};
+pub(crate) use traffic::Traffic;
+
+/// How many times slower this machine is than those that the tests are made for: `cargo xtask vm` sets it where it
+/// emulates the processor.
+fn slowness() -> u32 {
+    static SLOWNESS: LazyLock<u32> = LazyLock::new(|| {
+        let value = std::env::var("SOCKWATCH_TEST_SLOWNESS").ok();
+        value.map_or(1, |value| value.parse().ok().filter(|times| *times > 0).expect("a number of times"))
+    });
+    *SLOWNESS
+}
 
 /// How long a test waits for what must come. Long: a machine may be busy, and only a failing test waits for all of it.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) fn deadline() -> Duration {
+    Duration::from_secs(60) * slowness()
+}
+
+/// So many, or as many as a slow machine does in that time.
+pub(crate) fn scaled(count: u32) -> u32 {
+    count / slowness()
+}
 
 /// Waits until `look` finds something; panics with `what` at the deadline.
 pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + DEADLINE;
+    let end = Instant::now() + deadline();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(Instant::now() < deadline, "waited {DEADLINE:?} in vain for {what}");
+        assert!(Instant::now() < end, "waited {:?} in vain for {what}", deadline());
         thread::sleep(Duration::from_millis(2));
     }
 }

@@ -35,10 +35,26 @@ impl Netns {
         command
     }
 
+    /// Ties it to another one: this has the address 10.77.0.1 then, the other 10.77.0.2.
+    pub(crate) fn tie(&self, other: &Self) {
+        let (one, two) = (&self.name, &other.name);
+        run(Command::new("ip")
+            .args(["-n", one, "link", "add", "tie", "type", "veth", "peer", "name", "tie", "netns", two]));
+        for (name, address) in [(one, "10.77.0.1/24"), (two, "10.77.0.2/24")] {
+            run(Command::new("ip").args(["-n", name, "address", "add", address, "dev", "tie"]));
+            run(Command::new("ip").args(["-n", name, "link", "set", "tie", "up"]));
+        }
+    }
+
     /// Sets one of its sysctls.
     pub(crate) fn sysctl(&self, name: &str, value: &str) {
-        let file = format!("/proc/sys/{}", name.replace('.', "/"));
-        self.write(&file, value);
+        self.write(&file_of(name), value);
+    }
+
+    /// Whether this kernel has a sysctl.
+    pub(crate) fn has_sysctl(&self, name: &str) -> bool {
+        let mut test = self.command("test");
+        test.args(["-e", &file_of(name)]).status().expect("test runs").success()
     }
 
     /// Writes to a file of its /proc/sys or /sys.
@@ -46,10 +62,35 @@ impl Netns {
         run(self.command("sh").args(["-c", "printf %s \"$1\" > \"$2\"", "sh", value, file]));
     }
 
+    /// Runs `ip` in it.
+    pub(crate) fn ip(&self, arguments: &[&str]) {
+        run(Command::new("ip").args(["-n", &self.name]).args(arguments));
+    }
+
+    /// A counter of the kernel's (`ListenDrops`), of this namespace; 0 if this kernel has it not.
+    pub(crate) fn counter(&self, name: &str) -> u64 {
+        let files = ["/proc/net/netstat", "/proc/net/snmp"];
+        let output = self.command("cat").args(files).output().expect("cat runs");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let lines: Vec<&str> = text.lines().collect();
+        let places = lines.chunks_exact(2).flat_map(|pair| pair[0].split(' ').zip(pair[1].split(' ')));
+        places.filter(|(found, _)| *found == name).find_map(|(_, count)| count.parse().ok()).unwrap_or(0)
+    }
+
     /// Adds a rule for what comes in to one address: `DROP`, or `REJECT` with a reason.
     pub(crate) fn on_input_to(&self, address: &str, action: &[&str]) {
         run(self.command("iptables").args(["-w", "-A", "INPUT", "-d", address, "-j"]).args(action));
     }
+
+    /// Takes all such rules away.
+    pub(crate) fn let_in(&self) {
+        run(self.command("iptables").args(["-w", "-F", "INPUT"]));
+    }
+}
+
+/// Where a sysctl is.
+fn file_of(sysctl: &str) -> String {
+    format!("/proc/sys/{}", sysctl.replace('.', "/"))
 }
 
 impl Drop for Netns {

@@ -1,5 +1,7 @@
 //! What a trace showed.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use super::{
@@ -95,6 +97,25 @@ impl Run {
             .filter(|event| event.name() == "state")
             .map(|event| format!("{} to {}", name(&event.0["from"]), name(&event.0["to"])))
             .collect()
+    }
+
+    /// What any run that saw the same tells of these sockets, in the order of their cookies.
+    pub(crate) fn anywhere(&self) -> Vec<String> {
+        let by_id: HashMap<_, _> = self.sockets.iter().map(|socket| (socket.id(), socket)).collect();
+        let mut lines = self
+            .sockets
+            .iter()
+            .map(|socket| {
+                let mut line = socket.anywhere();
+                for other in ["listener", "peer_socket"] {
+                    let other_end = socket.0[other].as_str().and_then(|id| by_id.get(id)?.cookie());
+                    line[other] = other_end.into();
+                }
+                (socket.cookie(), line.to_string())
+            })
+            .collect::<Vec<_>>();
+        lines.sort_unstable();
+        lines.into_iter().map(|(_, line)| line).collect()
     }
 
     /// Every line about a port, for a test that fails.

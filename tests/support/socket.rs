@@ -84,6 +84,27 @@ impl Socket {
         (!value.is_null()).then(|| value.as_u64().unwrap_or_else(|| panic!("{field} is no count in {self:?}")))
     }
 
+    /// The kernel's name for it.
+    pub(crate) fn cookie(&self) -> Option<u64> {
+        self.0["cookie"].as_u64()
+    }
+
+    /// What any run tells of it: its cookie names it, if it has one, and nothing is timed.
+    pub(crate) fn anywhere(&self) -> Value {
+        let mut line = self.0.clone();
+        let fields = line.as_object_mut().expect("an object");
+        let own = ["socket", "listener", "peer_socket", "destroyed"];
+        fields.retain(|name, _| !name.ends_with("_ns") && !own.contains(&name.as_str()));
+        for step in fields["path"].as_array_mut().expect("a path") {
+            step.as_object_mut().expect("an object").remove("time");
+        }
+        // Who is quick enough finds the executable of a process that ends at once in /proc, who is not does not.
+        if let Some(process) = fields["process"].as_object_mut() {
+            process.remove("executable");
+        }
+        line
+    }
+
     /// When its first milestone of that name was.
     pub(crate) fn time_of(&self, phase: &str) -> &str {
         let mut path = self.0["path"].as_array().expect("a path").iter();

@@ -15,6 +15,8 @@ pub(crate) struct Tally {
     pub(crate) servers: u64,
     /// Of both, those with `complete: false`.
     pub(crate) incomplete: u64,
+    /// The first few of them.
+    pub(crate) incomplete_lines: Vec<String>,
     /// Those that say `complete: true` though a step of their path is missing.
     pub(crate) falsely_complete: Vec<String>,
     pub(crate) lost_lines: Vec<String>,
@@ -51,6 +53,9 @@ impl Tally {
         };
         if line.contains("\"complete\":false") {
             self.incomplete += 1;
+            if self.incomplete_lines.len() < 4 {
+                self.incomplete_lines.push(line);
+            }
         } else if path.iter().any(|phase| line.matches(&format!("\"phase\":\"{phase}\"")).count() != 1) {
             self.falsely_complete.push(line);
         }

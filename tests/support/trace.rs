@@ -11,7 +11,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{DEADLINE, Lines, Run, wait_for};
+use super::{Lines, Run, deadline, wait_for};
 
 /// The real binary.
 pub(crate) fn sockwatch(arguments: &[&str]) -> Command {
@@ -28,6 +28,7 @@ pub(crate) struct Trace {
 }
 
 /// What it left.
+#[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
     pub(crate) stdout: Vec<String>,
@@ -38,6 +39,11 @@ impl Ended {
     /// Its exit code; -N if signal N ended it.
     pub(crate) fn code(&self) -> i32 {
         self.status.code().unwrap_or_else(|| -self.status.signal().unwrap_or(0))
+    }
+
+    /// Its JSON lines.
+    pub(crate) fn run(&self) -> Run {
+        Run::read(&self.stdout)
     }
 }
 
@@ -85,6 +91,11 @@ impl Trace {
         self.child.id()
     }
 
+    /// What it showed so far.
+    pub(crate) fn stdout(&self) -> &Lines {
+        self.stdout.as_ref().expect("stdout is a pipe, and it has not ended")
+    }
+
     /// What it said so far.
     pub(crate) fn stderr(&self) -> &Lines {
         self.stderr.as_ref().expect("it has not ended")
@@ -123,7 +134,7 @@ impl Trace {
     pub(crate) fn end(mut self) -> Ended {
         let started = Instant::now();
         let status = wait_for("the end of sockwatch", || self.child.try_wait().expect("it is a child"));
-        assert!(started.elapsed() < DEADLINE);
+        assert!(started.elapsed() < deadline());
         let stdout = self.stdout.take().map(Lines::all).unwrap_or_default();
         let stderr = self.stderr.take().expect("it has not ended").all();
         Ended { status, stdout, stderr }

@@ -1,6 +1,7 @@
 //! Debian packages: asked about, downloaded, installed.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
@@ -76,6 +77,25 @@ pub(crate) fn download(packages: &[String], directory: &Path) -> Result<()> {
     let options = ["-o", "APT::Sandbox::User=root", "download", "-qq"];
     run(Command::new("apt-get").args(options).args(packages).current_dir(directory))
         .context("apt-get update may help, if its lists are old")
+}
+
+/// Downloads `packages`, and what they depend on as far as it is not installed, into `directory`; returns the files.
+pub(crate) fn download_with_dependencies(packages: &[&str], directory: &Path) -> Result<Vec<PathBuf>> {
+    for package in packages {
+        if candidate(package)?.is_none() {
+            update()?;
+            break;
+        }
+    }
+    eprintln!("xtask: apt-get download {}, and what they depend on", packages.join(" "));
+    fs::create_dir_all(directory.join("partial"))?;
+    let archives = format!("Dir::Cache::archives={}", directory.display());
+    // Nothing is installed, so no other apt has to wait.
+    let options = ["-o", &archives, "-o", "APT::Sandbox::User=root", "-o", "Debug::NoLocking=1"];
+    let install = ["install", "-qq", "-y", "--no-install-recommends", "--download-only"];
+    run(Command::new("apt-get").args(options).args(install).args(packages))?;
+    let files = fs::read_dir(directory)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    Ok(files.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "deb")).collect())
 }
 
 /// Unpacks the package file `deb` into `directory`; nothing is installed.

@@ -1,18 +1,22 @@
 //! Chores of the repository: `cargo xtask CHORE`. One file per chore.
 
 mod apt;
+mod bench;
 mod build_ebpf;
 mod check;
 mod command;
 mod digest;
 mod flags;
+mod fuzz;
 mod object;
 mod privilege;
+mod python;
 mod repo;
 mod run;
 mod setup;
 mod test;
 mod toolchain;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -34,6 +38,15 @@ enum Chore {
     Run(run::Options),
     /// Install the programs that the end-to-end tests drive, then run every test, as root.
     Test(test::Options),
+    /// Run the end-to-end tests on other kernels, in virtual machines.
+    Vm(vm::Options),
+    /// Look for recordings that sockwatch's reader can't take, with libFuzzer.
+    Fuzz(fuzz::Options),
+    /// Measure what sockwatch costs, beside others of its kind, as root; writes docs/benchmarks.md.
+    Bench(bench::Options),
+    /// One of the processes that make the connections for `bench`.
+    #[command(hide = true)]
+    BenchLoad(bench::load::Options),
     /// What to run before pushing: formatting, lints, unit tests, and that the kernel object is not stale.
     Check,
 }
@@ -43,6 +56,10 @@ fn main() -> ExitCode {
         Chore::BuildEbpf(options) => build_ebpf::build_ebpf(&options),
         Chore::Run(options) => run::run(&options),
         Chore::Test(options) => test::test(&options),
+        Chore::Vm(options) => vm::vm(&options),
+        Chore::Fuzz(options) => fuzz::fuzz(&options),
+        Chore::Bench(options) => bench::bench(&options),
+        Chore::BenchLoad(options) => bench::load::play(&options),
         Chore::Check => check::check(),
     };
     if let Err(error) = done {

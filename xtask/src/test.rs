@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use crate::apt;
 use crate::command::{cargo, find, run};
 use crate::privilege::runner;
+use crate::python;
 
 /// The programs that the end-to-end tests drive, and the Debian package of each.
 const PROGRAMS: [(&str, &str); 7] = [
@@ -27,17 +28,18 @@ pub(crate) struct Options {
     args: Vec<OsString>,
 }
 
-/// Runs every test, as root. SOCKWATCH_REQUIRE_BPF=1 makes a failure of those that this kernel would skip.
+/// Runs every test, as root, with the programs and the DuckDB that they drive. SOCKWATCH_REQUIRE_BPF=1 makes a failure of those that this kernel would skip.
 pub(crate) fn test(options: &Options) -> Result<()> {
     let Options { args } = options;
     install_programs()?;
+    python::duckdb()?;
     let mut cargo = cargo();
     cargo.args(runner("trace sockets in tests")?).args(["test", "--workspace", "--locked", "--"]).args(args);
     run(&mut cargo)
 }
 
 /// Installs those of [`PROGRAMS`] that are missing.
-fn install_programs() -> Result<()> {
+pub(crate) fn install_programs() -> Result<()> {
     let missing: Vec<_> = PROGRAMS.into_iter().filter(|(program, _)| find(program).is_none()).collect();
     if missing.is_empty() {
         return Ok(());

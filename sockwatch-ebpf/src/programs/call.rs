@@ -1,6 +1,6 @@
-//! What the system-call tracepoints share.
+//! What the programs on system calls share.
 //!
-//! Their context (`trace_event_raw_sys_enter`, `trace_event_raw_sys_exit` of the `syscalls` group) is eight bytes of
+//! A call is seen by tracepoints or by trampolines (`trampoline.rs`). The tracepoints' context (`trace_event_raw_sys_enter`, `trace_event_raw_sys_exit` of the `syscalls` group) is eight bytes of
 //! common fields, the call's number as a long, then the arguments or the return value as longs.
 
 use core::{ffi::c_void, mem::MaybeUninit};
@@ -14,6 +14,7 @@ use sockwatch_ebpf::{Call, family, runner};
 
 use crate::{
     emit::{head, lose, now, send},
+    filter,
     maps::{InCall, in_call, in_call_or_new},
     memory::{Memory, Raw, Typed, clear, off},
     sock::{self, Port},
@@ -41,11 +42,16 @@ pub(super) fn argument(ctx: &TracePointContext, n: usize) -> u64 {
     unsafe { ctx.as_ptr().byte_add(FIRST + 8 * n).cast::<u64>().read() }
 }
 
-/// What the call returned: 0 or a descriptor, or the errno as a positive number.
+/// What the call returned.
 #[inline(always)]
-pub(super) fn returned(ctx: &TracePointContext) -> Result<i32, i64> {
-    let value = argument(ctx, 0) as i64;
-    if value < 0 { Err(-value) } else { Ok(value as i32) }
+pub(super) fn returned(ctx: &TracePointContext) -> i64 {
+    argument(ctx, 0) as i64
+}
+
+/// As above: 0 or a descriptor, or the errno as a positive number.
+#[inline(always)]
+pub(super) fn outcome(returned: i64) -> Result<i32, i64> {
+    if returned < 0 { Err(-returned) } else { Ok(returned as i32) }
 }
 
 /// Whether this errno is a failure of a call on a socket.
@@ -54,10 +60,9 @@ pub(super) fn is_failure(errno: i64) -> bool {
     !matches!(errno, EINTR | EAGAIN | EALREADY | EINPROGRESS | EISCONN | EBADF | ENOTSOCK) && errno < RESTART
 }
 
-/// The `struct socket` behind a descriptor of the current process, or garbage if the descriptor is something else: the
-/// call's return value tells.
+/// The file behind a descriptor of the current process. It may be no socket: the call's return value tells.
 #[inline(always)]
-fn socket_of(fd: i32) -> Option<Raw> {
+fn file_of(fd: i32) -> Option<Raw> {
     // SAFETY: a helper without preconditions.
     let current = Typed(unsafe { bpf_get_current_task_btf() }.cast_const().cast());
     let table = current.follow(off!(task_files)).follow(off!(files_fdt));
@@ -70,14 +75,22 @@ fn socket_of(fd: i32) -> Option<Raw> {
     if file == 0 {
         return None;
     }
-    let socket = Raw(file as *const c_void).follow(off!(file_private));
-    (!socket.0.is_null()).then_some(socket)
+    Some(Raw(file as *const c_void))
 }
 
-/// A followed internet socket behind a descriptor.
+/// A followed internet socket behind a descriptor, and the state of its `struct socket`.
 #[inline(always)]
 pub(super) fn sock_of(fd: i32) -> Option<(Raw, u32)> {
-    let socket = socket_of(fd)?;
+    sock_behind(file_of(fd)?)
+}
+
+/// A followed internet socket behind a file, and the state of its `struct socket`.
+#[inline(always)]
+pub(super) fn sock_behind(file: Raw) -> Option<(Raw, u32)> {
+    let socket = file.follow(off!(file_private));
+    if socket.0.is_null() {
+        return None;
+    }
     let sk = socket.follow(off!(socket_sk));
     let state: u32 = socket.read(off!(socket_state));
     let family: u16 = sk.read(off!(family));
@@ -139,25 +152,30 @@ pub(super) struct Outcome {
     pub(super) fd: i32,
     pub(super) error: i64,
     pub(super) called: u64,
+    /// The port that it asked for and did not get; 0: none.
+    pub(super) asked: u16,
 }
 
 /// Sends a call. `also` sees the filled record before it goes.
 #[inline(always)]
 pub(super) fn report(outcome: &Outcome, sk: Raw, also: impl FnOnce(&mut Call)) {
-    let protocol: u16 = sk.read(off!(protocol));
-    // SAFETY: every field is written.
-    unsafe {
-        send(runner::FIRST, outcome.kind, |record: &mut Call| {
-            record.head = head(outcome.kind, 0);
-            sock::fill(sk, sk.0 as u64, protocol == sockwatch_ebpf::protocol::TCP, Port::Bound, &mut record.sock);
-            task::fill_current(&mut record.task);
-            record.called = outcome.called;
-            record.fd = outcome.fd;
-            record.error = outcome.error as i32;
-            record.backlog_given = 0;
-            record.backlog = 0;
-            also(record);
-        });
+    let fill = |record: &mut Call| {
+        let protocol: u16 = sk.read(off!(protocol));
+        record.head = head(outcome.kind, 0);
+        sock::fill(sk, sk.0 as u64, protocol == sockwatch_ebpf::protocol::TCP, Port::Bound, &mut record.sock);
+        task::fill_current(&mut record.task);
+        record.called = outcome.called;
+        record.fd = outcome.fd;
+        record.error = outcome.error as i32;
+        record.backlog_given = 0;
+        record.backlog = 0;
+        also(record);
+    };
+    if !filter::is_on() || filter::call(sk, outcome.kind, outcome.asked) {
+        // SAFETY: every field is written.
+        unsafe { send(runner::FIRST, outcome.kind, fill) };
+    } else if filter::keeps_call(sk, outcome.kind) {
+        filter::keep_call(outcome.kind, sk.0 as u64, filter::inode(sk), fill);
     }
 }
 

@@ -12,28 +12,39 @@ const SS_UNCONNECTED: u32 = 1;
 /// `int connect(int fd, struct sockaddr *address, int length)`.
 #[tracepoint(category = "syscalls", name = "sys_enter_connect")]
 pub(crate) fn sys_enter_connect(ctx: TracePointContext) -> u32 {
-    let fd = call::argument(&ctx, 0) as i32;
-    if let Some((sk, SS_UNCONNECTED)) = call::sock_of(fd)
-        && let Some(slot) = call::enter(kind::CONNECT, fd, sk.0 as u64)
-    {
-        call::read_address(slot, call::argument(&ctx, 1));
-    }
+    entered(call::argument(&ctx, 0) as i32, call::argument(&ctx, 1));
     0
 }
 
-/// The call's result, told only where it failed before a SYN: else the change to SYN_SENT has told of the call, and what
-/// comes of it is not for connect() to say.
+/// The call's result.
 #[tracepoint(category = "syscalls", name = "sys_exit_connect")]
 pub(crate) fn sys_exit_connect(ctx: TracePointContext) -> u32 {
-    let Some(slot) = call::leave(kind::CONNECT) else { return 0 };
-    let Err(error) = call::returned(&ctx) else { return 0 };
-    if slot.connecting != 0 || !call::is_failure(error) {
-        return 0;
+    returned(call::returned(&ctx));
+    0
+}
+
+/// With the address as the caller's memory has it.
+#[inline(always)]
+pub(super) fn entered(fd: i32, address: u64) {
+    if let Some((sk, SS_UNCONNECTED)) = call::sock_of(fd)
+        && let Some(slot) = call::enter(kind::CONNECT, fd, sk.0 as u64)
+    {
+        call::read_address(slot, address);
     }
-    let Some((sk, _)) = call::sock_of(slot.fd) else { return 0 };
-    let outcome = Outcome { kind: kind::CONNECT, fd: slot.fd, error, called: slot.called };
+}
+
+/// Told only where it failed before a SYN: else the change to SYN_SENT has told of the call, and what comes of it is not for
+/// connect() to say.
+#[inline(always)]
+pub(super) fn returned(value: i64) {
+    let Some(slot) = call::leave(kind::CONNECT) else { return };
+    let Err(error) = call::outcome(value) else { return };
+    if slot.connecting != 0 || !call::is_failure(error) {
+        return;
+    }
+    let Some((sk, _)) = call::sock_of(slot.fd) else { return };
+    let outcome = Outcome { kind: kind::CONNECT, fd: slot.fd, error, called: slot.called, asked: slot.asked_port };
     call::report(&outcome, sk, |record| {
         call::asked(slot, record.sock.family, &mut record.sock.peer, &mut record.sock.peer_port);
     });
-    0
 }

@@ -7,7 +7,7 @@ use aya_ebpf::{
     macros::btf_tracepoint,
     programs::BtfTracePointContext,
 };
-use sockwatch_ebpf::{EXEC_PATH, Exec, flag, kind, runner};
+use sockwatch_ebpf::{COMPONENT, COMPONENTS, Exec, flag, kind, runner};
 
 use crate::{
     emit::{head, lose, wakeup},
@@ -15,11 +15,6 @@ use crate::{
     memory::{Memory, Raw, Typed, off},
     task,
 };
-
-/// Most components of a path that are read.
-const DEEPEST: usize = 24;
-/// Longest component that is read, with its zero byte.
-const COMPONENT: usize = 64;
 
 /// `void sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`, in the process, with its
 /// new memory map in place.
@@ -34,8 +29,8 @@ pub(crate) fn sched_process_exec(_ctx: BtfTracePointContext) -> i32 {
     exec.head = head(kind::EXEC, 0);
     task::fill_current(&mut exec.task);
     exec.reserved = 0;
-    let (len, whole) = path(Raw(file.0), &mut exec.path);
-    exec.len = len as u32;
+    let (used, whole) = path(Raw(file.0), &mut exec.path);
+    exec.used = used;
     if !whole {
         exec.head.flags = flag::TRUNCATED;
     }
@@ -54,41 +49,40 @@ pub(crate) fn sched_process_exec(_ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// Writes a file's path, last component first; returns its length and whether it is whole. Walks up the directory
-/// entries, and at the root of a mount goes on from where it is mounted (as `prepend_path` in fs/d_path.c).
+/// Writes a file's path, last component first; returns how many places it took, and whether it is whole. Walks up the
+/// directory entries, and at the root of a mount goes on from where it is mounted (as `prepend_path` in fs/d_path.c). Each
+/// round has a place of its own, used or not: with a place that depended on the path, the verifier would follow every path
+/// through all rounds.
 #[inline(always)]
-fn path(file: Raw, out: &mut [u8; EXEC_PATH]) -> (usize, bool) {
+fn path(file: Raw, out: &mut [[u8; COMPONENT]; COMPONENTS]) -> (u32, bool) {
     let mut dentry = file.follow(off!(file_dentry));
     let mut mount = Raw(file.follow(off!(file_mnt)).0.wrapping_byte_sub(off!(mount_mnt) as usize));
-    let mut len = 0;
-    for _ in 0..DEEPEST {
+    for (place, component) in out.iter_mut().enumerate() {
+        let used = place as u32;
         let root = mount.follow(off!(mount_mnt).wrapping_add(off!(mnt_root)));
         if dentry.0 == root.0 {
             let above = mount.follow(off!(mount_parent));
             if above.0 == mount.0 || above.0.is_null() {
-                return (len, true);
+                return (used, true);
             }
+            component[0] = 0;
             dentry = mount.follow(off!(mount_point));
             mount = above;
             continue;
         }
         let name = dentry.follow(off!(dentry_name));
-        if len > EXEC_PATH - COMPONENT {
-            return (len, false);
-        }
-        // SAFETY: `len` leaves room for a whole component; the helper ends it with a zero byte and returns its length.
+        // SAFETY: the helper writes within the component, ends it with a zero byte, and returns its length.
         let read =
-            unsafe { bpf_probe_read_kernel_str(out.as_mut_ptr().add(len).cast::<c_void>(), COMPONENT as u32, name.0) };
+            unsafe { bpf_probe_read_kernel_str(component.as_mut_ptr().cast::<c_void>(), COMPONENT as u32, name.0) };
         // A name that fills the room may have been cut.
         if read <= 1 || read >= COMPONENT as i64 {
-            return (len, false);
+            return (used, false);
         }
-        len += read as usize;
         let above = dentry.follow(off!(dentry_parent));
         if above.0 == dentry.0 {
-            return (len, true);
+            return (used + 1, true);
         }
         dentry = above;
     }
-    (len, false)
+    (COMPONENTS as u32, false)
 }

@@ -1,6 +1,7 @@
 //! The programs, by phase of life.
 
 mod accept;
+mod asleep;
 mod bind;
 mod call;
 mod connect;
@@ -10,3 +11,4 @@ mod listen;
 mod signals;
 mod snapshot;
 mod state;
+mod trampoline;

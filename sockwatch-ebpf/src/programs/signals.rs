@@ -7,10 +7,11 @@ use sockwatch_ebpf::{Mark, kind, runner};
 
 use crate::{
     emit::{head, send},
+    filter,
     maps::identity,
     memory::{Memory, Typed, off},
     sock,
-    twin::{self, Tracepoint},
+    twin::{self, tracepoint},
 };
 
 /// `void tcp_retransmit_skb(const struct sock *sk, const struct sk_buff *skb, …)`.
@@ -24,30 +25,30 @@ pub(crate) fn tcp_retransmit_skb(ctx: BtfTracePointContext) -> i32 {
 /// socket.
 #[btf_tracepoint(function = "tcp_send_reset")]
 pub(crate) fn tcp_send_reset(ctx: BtfTracePointContext) -> i32 {
-    twin::first(Tracepoint::ResetSent, |runner| mark_full(runner, kind::RESET_SENT, ctx.arg(0)))
+    twin::first(tracepoint::RESET_SENT, |runner| mark_full(runner, kind::RESET_SENT, ctx.arg(0)))
 }
 
 /// Takes what interrupts the first.
 #[btf_tracepoint(function = "tcp_send_reset")]
 pub(crate) fn tcp_send_reset_2(ctx: BtfTracePointContext) -> i32 {
-    twin::second(Tracepoint::ResetSent, |runner| mark_full(runner, kind::RESET_SENT, ctx.arg(0)))
+    twin::second(tracepoint::RESET_SENT, |runner| mark_full(runner, kind::RESET_SENT, ctx.arg(0)))
 }
 
 /// `void tcp_receive_reset(struct sock *sk)`.
 #[btf_tracepoint(function = "tcp_receive_reset")]
 pub(crate) fn tcp_receive_reset(ctx: BtfTracePointContext) -> i32 {
-    twin::first(Tracepoint::ResetReceived, |runner| mark_full(runner, kind::RESET_RECEIVED, ctx.arg(0)))
+    twin::first(tracepoint::RESET_RECEIVED, |runner| mark_full(runner, kind::RESET_RECEIVED, ctx.arg(0)))
 }
 
 /// Takes what interrupts the first.
 #[btf_tracepoint(function = "tcp_receive_reset")]
 pub(crate) fn tcp_receive_reset_2(ctx: BtfTracePointContext) -> i32 {
-    twin::second(Tracepoint::ResetReceived, |runner| mark_full(runner, kind::RESET_RECEIVED, ctx.arg(0)))
+    twin::second(tracepoint::RESET_RECEIVED, |runner| mark_full(runner, kind::RESET_RECEIVED, ctx.arg(0)))
 }
 
 #[inline(always)]
 fn mark_full(runner: u32, kind: u16, sk: *const c_void) {
-    if !sk.is_null() && sock::is_full(sk) {
+    if !sk.is_null() && sock::is_full(sk) && (!filter::is_on() || filter::signal(runner, kind, sk)) {
         mark(runner, kind, sk);
     }
 }

@@ -3,10 +3,11 @@
 use core::{ffi::c_void, mem::MaybeUninit};
 
 use aya_ebpf::helpers::generated::{bpf_seq_write, bpf_sock_from_file};
-use sockwatch_ebpf::{Snapshot, kind, runner, state};
+use sockwatch_ebpf::{Snapshot, flag, kind, protocol, runner, state};
 
 use crate::{
     emit::{head, lose},
+    filter,
     memory::{Memory, Raw, Typed, clear, off},
     sock::{self, Port},
     task,
@@ -15,7 +16,7 @@ use crate::{
 /// `struct bpf_iter_meta`: its first member.
 #[repr(C)]
 pub(crate) struct Meta {
-    seq: *mut c_void,
+    pub(super) seq: *mut c_void,
 }
 
 /// `struct bpf_iter__task_file`.
@@ -58,10 +59,10 @@ pub(crate) extern "C" fn held(ctx: *const TaskFile) -> i32 {
     }
     let mut room = MaybeUninit::uninit();
     let record = blank(kind::HELD, &mut room);
-    if describe(sk, record) {
+    if describe(kind::HELD, sk, record) {
         record.fd = fd as i32;
         task::fill(task, &mut record.task);
-        write(meta, record);
+        write(kind::HELD, meta, record);
     }
     0
 }
@@ -72,20 +73,59 @@ pub(crate) extern "C" fn held(ctx: *const TaskFile) -> i32 {
 pub(crate) extern "C" fn exists(ctx: *const Tcp) -> i32 {
     // SAFETY: as above.
     let (meta, common) = unsafe { ((*ctx).meta, (*ctx).sk_common) };
-    if common.is_null() {
-        return 0;
+    if !common.is_null() {
+        whole(meta, common);
     }
-    // Null for half-open and timewait sockets, which are not sockets that anyone can hold.
+    0
+}
+
+/// As above, and what is no socket that anyone could hold: connections that are half open (request sockets), and what is
+/// left of those that ended (timewait sockets). In one pass, so that what goes from one to the other is met once.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/tcp")]
+pub(crate) extern "C" fn still(ctx: *const Tcp) -> i32 {
+    // SAFETY: as above.
+    let (meta, common) = unsafe { ((*ctx).meta, (*ctx).sk_common) };
+    if !common.is_null() && !whole(meta, common) {
+        rest(meta, common);
+    }
+    0
+}
+
+/// False for half-open and timewait sockets.
+#[inline(always)]
+fn whole(meta: *const Meta, common: *const c_void) -> bool {
     let sk = sock::as_tcp(common);
     if sk.is_null() {
-        return 0;
+        return false;
     }
     let mut room = MaybeUninit::uninit();
     let record = blank(kind::EXISTS, &mut room);
-    if describe(sk, record) {
-        write(meta, record);
+    if describe(kind::EXISTS, sk, record) {
+        write(kind::EXISTS, meta, record);
     }
-    0
+    true
+}
+
+#[inline(always)]
+fn rest(meta: *const Meta, common: *const c_void) {
+    // Both begin with a `struct sock_common`, and are smaller than a `struct sock`.
+    let raw = Raw(common);
+    let found: u8 = raw.read(off!(state));
+    let stands_for = match found {
+        state::NEW_SYN_RECV => state::SYN_RECV,
+        state::TIME_WAIT => raw.read(off!(tw_substate)),
+        _ => return,
+    };
+    let mut room = MaybeUninit::uninit();
+    let record = blank(kind::EXISTS, &mut room);
+    sock::fill(raw, common as u64, false, Port::Bound, &mut record.sock);
+    record.sock.protocol = protocol::TCP;
+    record.sock.state = u32::from(stands_for);
+    // 0 where nobody asked for it yet: only a whole socket can be given one from here.
+    record.sock.cookie = raw.read(off!(cookie));
+    record.head.flags = flag::UNHELD;
+    write(kind::EXISTS, meta, record);
 }
 
 #[inline(always)]
@@ -97,27 +137,30 @@ fn blank(kind: u16, room: &mut MaybeUninit<Snapshot>) -> &mut Snapshot {
 }
 
 /// Fills socket and counts; false for what has no life to tell: another transport, a socket never used, or one that is
-/// gone already (iter/tcp may still meet it).
+/// gone already (iter/tcp may still meet it). Its kind is given, and not read from the record, so that the verifier knows it where
+/// it counts.
 #[inline(always)]
-fn describe(sk: *const c_void, record: &mut Snapshot) -> bool {
-    let protocol: u16 = Typed(sk).read(off!(protocol));
-    if !sock::followed(protocol) {
+fn describe(kind: u16, sk: *const c_void, record: &mut Snapshot) -> bool {
+    let transport: u16 = Typed(sk).read(off!(protocol));
+    if !sock::followed(transport) {
         return false;
     }
     let addr = sk as u64;
     let tcp = sock::as_tcp(sk);
     record.head.flags = if tcp.is_null() {
         sock::fill(Raw(sk), addr, false, Port::Last, &mut record.sock);
-        sock::fill_other_stats(sk, protocol, &mut record.stats)
+        sock::fill_other_stats(sk, transport, &mut record.stats)
     } else {
         sock::fill(Typed(tcp), addr, true, Port::Last, &mut record.sock);
         sock::fill_tcp_stats(Typed(tcp), &mut record.stats)
     };
-    if record.sock.state == u32::from(state::CLOSE) && (record.head.kind == kind::EXISTS || record.sock.local_port == 0)
-    {
+    if record.sock.state == u32::from(state::CLOSE) && (kind == kind::EXISTS || record.sock.local_port == 0) {
         return false;
     }
-    let (id, parent) = sock::identify(sk, runner::ITERATOR, record.head.kind);
+    if filter::is_on() && !filter::exists(sk, &record.sock, kind) {
+        return false;
+    }
+    let (id, parent) = sock::identify(sk, runner::ITERATOR, kind);
     record.sock.id = id;
     record.sock.parent = parent;
     record.sock.cookie = sock::cookie(sk);
@@ -125,10 +168,9 @@ fn describe(sk: *const c_void, record: &mut Snapshot) -> bool {
 }
 
 #[inline(always)]
-fn write(meta: *const Meta, record: &Snapshot) {
+fn write(kind: u16, meta: *const Meta, record: &Snapshot) {
     // SAFETY: the verifier checks both pointers. A full buffer makes the kernel call again for the same socket.
     unsafe {
-        let kind = record.head.kind;
         let wrote = bpf_seq_write((*meta).seq.cast(), core::ptr::from_ref(record).cast(), size_of::<Snapshot>() as u32);
         // -EOVERFLOW: seq_file grows its buffer and comes back.
         if wrote != 0 && wrote != -75 {

@@ -7,25 +7,26 @@ use sockwatch_ebpf::{Close, Step, Transition, flag, kind, protocol, state};
 
 use crate::{
     emit::{head, send},
+    filter::{self, Fate},
     log::debug,
     maps::in_call,
     memory::{Memory, Raw, Typed, off, wipe},
     sock::{self, Port},
     task,
-    twin::{self, Tracepoint},
+    twin::{self, tracepoint},
 };
 
 /// `void inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`, called before the new
 /// state is stored.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub(crate) fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
-    twin::first(Tracepoint::State, |runner| changed(&ctx, runner))
+    twin::first(tracepoint::STATE, |runner| changed(&ctx, runner))
 }
 
 /// Takes what interrupts the first.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub(crate) fn inet_sock_set_state_2(ctx: BtfTracePointContext) -> i32 {
-    twin::second(Tracepoint::State, |runner| changed(&ctx, runner))
+    twin::second(tracepoint::STATE, |runner| changed(&ctx, runner))
 }
 
 #[inline(always)]
@@ -47,56 +48,78 @@ fn changed(ctx: &BtfTracePointContext, runner: u32) {
         from,
         to
     );
-    match to {
-        state::CLOSE => close(runner, sk, from, protocol),
-        state::LISTEN | state::SYN_SENT | state::SYN_RECV | state::ESTABLISHED => transition(runner, sk, to),
-        _ => step(runner, sk, from, to),
+    let kind = match to {
+        state::CLOSE => kind::CLOSE,
+        state::LISTEN | state::SYN_SENT | state::SYN_RECV | state::ESTABLISHED => kind::TRANSITION,
+        _ => kind::STEP,
+    };
+    let mut is_strange = false;
+    if filter::is_on() {
+        match filter::change(sk, from, to, protocol, runner) {
+            Fate::Send { strange } => is_strange = strange,
+            Fate::Keep => {
+                let (addr, inode) = (sk as u64, filter::inode(Typed(sk)));
+                return filter::keep(runner, runner, kind::TRANSITION, addr, inode, |record| {
+                    tell_transition(record, sk, to, (0, 0));
+                });
+            }
+            Fate::Drop => return,
+        }
+    }
+    let ids = sock::identify(sk, runner, kind);
+    match kind {
+        kind::CLOSE => close(runner, sk, ids, from, protocol),
+        kind::TRANSITION => transition(runner, sk, ids, to),
+        _ => step(runner, sk, ids, from, to),
+    }
+    if is_strange {
+        filter::note_strange(sk, runner);
     }
 }
 
 #[inline(always)]
-fn transition(runner: u32, sk: *const c_void, to: u8) {
-    let (id, parent) = sock::identify(sk, runner, kind::TRANSITION);
+fn transition(runner: u32, sk: *const c_void, ids: (u64, u64), to: u8) {
     // SAFETY: every field is written.
-    unsafe {
-        send(runner, kind::TRANSITION, |record: &mut Transition| {
-            record.head = head(kind::TRANSITION, 0);
-            let tcp = sock::as_tcp(sk);
-            if tcp.is_null() {
-                sock::fill(Raw(sk), sk as u64, false, Port::Bound, &mut record.sock);
-                record.srtt = 0;
-            } else {
-                sock::fill(Typed(tcp), sk as u64, true, Port::Bound, &mut record.sock);
-                record.srtt = Typed(tcp).read(off!(srtt));
+    unsafe { send(runner, kind::TRANSITION, |record| tell_transition(record, sk, to, ids)) };
+}
+
+/// Writes every field.
+#[inline(always)]
+fn tell_transition(record: &mut Transition, sk: *const c_void, to: u8, (id, parent): (u64, u64)) {
+    record.head = head(kind::TRANSITION, 0);
+    let tcp = sock::as_tcp(sk);
+    if tcp.is_null() {
+        sock::fill(Raw(sk), sk as u64, false, Port::Bound, &mut record.sock);
+        record.srtt = 0;
+    } else {
+        sock::fill(Typed(tcp), sk as u64, true, Port::Bound, &mut record.sock);
+        record.srtt = Typed(tcp).read(off!(srtt));
+    }
+    record.sock.id = id;
+    record.sock.parent = parent;
+    // At SYN_RECV some kernels still have the listener's cookie there.
+    record.sock.cookie = if to == state::SYN_RECV { 0 } else { sock::cookie(sk) };
+    record.to = u32::from(to);
+    record.fd = -1;
+    record.called = 0;
+    record.backlog = Typed(sk).read(off!(max_ack_backlog));
+    if to == state::LISTEN || to == state::SYN_SENT {
+        task::fill_current(&mut record.task);
+        if let Some(call) = in_call().filter(|call| call.call != 0 && call.addr == sk as u64) {
+            record.head.flags |= flag::IN_CALL;
+            record.called = call.called;
+            record.fd = call.fd;
+            if to == state::SYN_SENT {
+                call.connecting = 1;
             }
-            record.sock.id = id;
-            record.sock.parent = parent;
-            // At SYN_RECV some kernels still have the listener's cookie there.
-            record.sock.cookie = if to == state::SYN_RECV { 0 } else { sock::cookie(sk) };
-            record.to = u32::from(to);
-            record.fd = -1;
-            record.called = 0;
-            record.backlog = Typed(sk).read(off!(max_ack_backlog));
-            if to == state::LISTEN || to == state::SYN_SENT {
-                task::fill_current(&mut record.task);
-                if let Some(call) = in_call().filter(|call| call.call != 0 && call.addr == sk as u64) {
-                    record.head.flags |= flag::IN_CALL;
-                    record.called = call.called;
-                    record.fd = call.fd;
-                    if to == state::SYN_SENT {
-                        call.connecting = 1;
-                    }
-                }
-            } else {
-                wipe(&mut record.task);
-            }
-        });
+        }
+    } else {
+        wipe(&mut record.task);
     }
 }
 
 #[inline(always)]
-fn step(runner: u32, sk: *const c_void, from: u8, to: u8) {
-    let (id, parent) = sock::identify(sk, runner, kind::STEP);
+fn step(runner: u32, sk: *const c_void, (id, parent): (u64, u64), from: u8, to: u8) {
     // SAFETY: every field is written.
     unsafe {
         send(runner, kind::STEP, |record: &mut Step| {
@@ -118,8 +141,7 @@ fn step(runner: u32, sk: *const c_void, from: u8, to: u8) {
 }
 
 #[inline(always)]
-fn close(runner: u32, sk: *const c_void, from: u8, protocol: u16) {
-    let (id, parent) = sock::identify(sk, runner, kind::CLOSE);
+fn close(runner: u32, sk: *const c_void, (id, parent): (u64, u64), from: u8, protocol: u16) {
     // SAFETY: every field is written.
     unsafe {
         send(runner, kind::CLOSE, |record: &mut Close| {

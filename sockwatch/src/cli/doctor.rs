@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::args::Doctor;
 use crate::{
-    kernel::{self, CAPABILITIES, Facts, PROBES},
+    kernel::{self, Attached, CAPABILITIES, Facts, PROBES},
     untrusted::Untrusted,
 };
 
@@ -46,6 +46,8 @@ struct Finding {
     gives: &'static str,
     without: &'static str,
     why_not: Option<String>,
+    /// Why tracepoints are attached, where trampolines would cost the host less.
+    no_trampolines: Option<String>,
 }
 
 /// Runs the command; returns the exit code: 0 if `trace` will work, 1 if not.
@@ -72,19 +74,23 @@ fn examine() -> anyhow::Result<Findings<'static>> {
     // The ring wants an event loop to wait in.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _guard = runtime.enter();
-    let loaded = kernel::load(kernel::Options { buffer: RING, root: None });
+    let loaded = kernel::load(kernel::Options { buffer: RING, root: None, port: None, calls: kernel::Calls::Auto });
     let text = |text: &Untrusted| text.to_text().into_owned();
     let (error, attached, missing) = match &loaded {
         Ok(loaded) => (None, loaded.attached.as_slice(), loaded.missing.as_slice()),
         Err(error) => (Some(error.to_string()), &[][..], &[][..]),
     };
-    let probes = PROBES.iter().map(|probe| Finding {
-        probe: probe.name(),
-        attached: attached.contains(probe),
-        required: probe.required,
-        gives: probe.gives,
-        without: probe.without,
-        why_not: missing.iter().find(|missing| missing.probe == *probe).map(|missing| missing.why.clone()),
+    let probes = PROBES.iter().map(|probe| {
+        let attached = attached.iter().find(|attached| attached.probe == *probe);
+        Finding {
+            probe: attached.map_or_else(|| probe.name(), Attached::name),
+            attached: attached.is_some(),
+            required: probe.required,
+            gives: probe.gives,
+            without: probe.without,
+            why_not: missing.iter().find(|missing| missing.probe == *probe).map(|missing| missing.why.clone()),
+            no_trampolines: attached.and_then(|attached| attached.why_not.clone()),
+        }
     });
     Ok(Findings {
         r#type: "doctor",
@@ -123,11 +129,19 @@ fn print(out: &mut impl Write, findings: &Findings<'_>) -> io::Result<()> {
         writeln!(out, "  {}  {name:<20} {used_for}", mark(*have))?;
     }
     writeln!(out, "\nprobes")?;
-    for Finding { probe, attached, required: _, gives, without: _, why_not: _ } in &findings.probes {
+    for Finding { probe, attached, required: _, gives, without: _, why_not: _, no_trampolines: _ } in &findings.probes {
         writeln!(out, "  {}  {probe:<27} {gives}", mark(*attached))?;
     }
     if let Some(error) = &findings.error {
         return writeln!(out, "\nsockwatch trace will not work here: {}", shown(error));
+    }
+    if let Some(why) = findings.probes.iter().find_map(|finding| finding.no_trampolines.as_deref()) {
+        writeln!(
+            out,
+            "\nsystem calls are seen by tracepoints, which make each call of every process a little slower while they are \
+             attached; trampolines, which do not, can't be had here: {}",
+            shown(why)
+        )?;
     }
     let mut told: Vec<&str> = Vec::new();
     for why in findings.probes.iter().filter_map(|finding| finding.why_not.as_deref()) {

@@ -2,6 +2,18 @@
 
 pub mod args;
 pub mod doctor;
+pub mod export;
+pub mod follow;
+mod interrupt;
+pub mod list;
+mod live;
+pub mod record;
+mod recorded;
+pub mod repair;
+pub mod replay;
+pub mod report;
 mod status;
 pub mod trace;
 mod values;
+pub mod verify;
+mod window;

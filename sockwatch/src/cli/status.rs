@@ -1,17 +1,23 @@
 //! What goes to stderr while a command runs. Where that can't be written, nobody is there to be told.
 
 use std::{
+    fmt,
     io::{self, Write},
     time::Duration,
 };
 
+use super::live::Ready;
 use crate::{
-    output::{Degraded, Summary},
+    follow::board::{Board, Happens},
+    output::{Degraded, Summary, text::words::grouped},
+    recording::{Damage, Finished},
+    select::Target,
     untrusted::Untrusted,
 };
 
 /// Everything is attached and the existing sockets are read: scripts wait for this line.
-pub(super) fn ready(probes: usize, sockets: usize, took: Duration) {
+pub(super) fn ready(ready: &Ready) {
+    let Ready { probes, sockets, took } = ready;
     line(&format!("ready ({probes} probes, {sockets} existing sockets, {} ms)", took.as_millis()));
 }
 
@@ -38,6 +44,136 @@ pub(super) fn summary(summary: &Summary) {
         0 => format!("{events} events, {sockets} sockets, none lost"),
         lost => format!("{events} events, {sockets} sockets; {lost} events lost (a larger --buffer may help)"),
     });
+}
+
+/// There is no socket to list.
+pub(super) fn nothing(target: Option<&Target>, filtered: bool) {
+    line(&match target {
+        Some(target) if !filtered => format!("nobody listens on {target} or is connected to it"),
+        _ if filtered => "no socket passes the filters".to_owned(),
+        _ => "no socket exists".to_owned(),
+    });
+}
+
+/// What was seen of a target.
+pub(super) fn followed(elapsed: Duration, board: &Board, events: u64) {
+    let count = |happens: &Happens, what: &str| format!("{} {what}", grouped(happens.total));
+    let seen = [
+        count(&board.connected, "established"),
+        count(&board.accepted, "accepted"),
+        count(&board.closed, "closed"),
+        count(&board.failed, "failed"),
+    ];
+    let lost = match board.lost {
+        0 if board.gaps == 0 && board.incomplete == 0 => "none lost".to_owned(),
+        0 => "some are incomplete: events about them are missing".to_owned(),
+        lost => format!("{lost} lost (a larger --buffer may help)"),
+    };
+    let seconds = elapsed.as_secs_f64();
+    line(&format!("followed for {seconds:.1} s; connections: {}; {events} events, {lost}", seen.join(", ")));
+}
+
+/// How a replay went. What was lost is not the reader's fault.
+pub(super) fn replayed(summary: &Summary) {
+    let Summary { events, sockets, lost, complete } = summary;
+    line(&match lost {
+        0 if !complete => {
+            format!("{events} events, {sockets} sockets; some are incomplete: events about them are missing")
+        }
+        0 => format!("{events} events, {sockets} sockets, none lost"),
+        lost => format!("{events} events, {sockets} sockets; {lost} events are missing"),
+    });
+}
+
+/// Nothing can be written.
+pub(super) fn not_recorded(why: &str) {
+    line(&format!(
+        "can't write the recording: {why}. It goes on: what happens meanwhile is missing from it, and counted"
+    ));
+}
+
+/// It can again.
+pub(super) fn recorded_again(dropped: u64) {
+    line(&format!("recording again; {dropped} events are missing so far"));
+}
+
+/// What became of a recording. Returns whether it is complete.
+pub(super) fn recorded(finished: &Finished) -> bool {
+    let Finished { written, events, dropped, unclosed } = finished;
+    let mut text = format!("recorded {events} events about sockets in {}", Bytes(*written));
+    if *dropped > 0 {
+        text.push_str(&format!("; {dropped} could not be written"));
+    }
+    if let Some(why) = unclosed {
+        text.push_str(&format!("; it could not be closed in order: {why}"));
+    }
+    line(&text);
+    *dropped == 0 && unclosed.is_none()
+}
+
+/// The line at the bottom while it records.
+pub(super) fn recording(elapsed: Duration, events: u64, sockets: usize, bytes: u64, lost: u64) -> String {
+    let seconds = elapsed.as_secs();
+    let lost = if lost == 0 { "none lost".to_owned() } else { format!("{lost} lost") };
+    format!(
+        "recording {}:{:02}:{:02} · {events} events · {sockets} sockets open · {} · {lost}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60,
+        Bytes(bytes)
+    )
+}
+
+/// What was saved.
+pub(super) fn repaired(blocks: u64, events: u64, missing: u64) {
+    let missing = if missing == 0 { String::new() } else { format!("; {missing} events are missing") };
+    line(&format!("saved {events} events in {blocks} blocks{missing}"));
+}
+
+/// What is wrong with recordings. Returns whether nothing is.
+pub(super) fn damage(all: &[(String, Damage)]) -> bool {
+    for (name, damage) in all {
+        line(&format!("{name}: {}", wrong(damage).join("; ")));
+    }
+    all.is_empty()
+}
+
+/// What is wrong with a recording, in words.
+pub(super) fn wrong(damage: &Damage) -> Vec<String> {
+    let Damage { bytes, missing, foreign, malformed, unclosed } = damage;
+    let mut words = Vec::new();
+    if *bytes > 0 {
+        words.push(format!("{bytes} bytes are damaged"));
+    }
+    if *missing > 0 {
+        words.push(format!("{missing} blocks are missing"));
+    }
+    if *foreign > 0 {
+        words.push(format!("{foreign} blocks do not belong there"));
+    }
+    if *malformed > 0 {
+        words.push(format!("{malformed} blocks can't be understood"));
+    }
+    if *unclosed {
+        words.push(
+            "it was not closed: the recorder was killed, or is still at it; up to a second may be missing".into(),
+        );
+    }
+    words
+}
+
+/// `78 bytes`, `1.2 MB`.
+pub(super) struct Bytes(pub(super) u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            bytes @ 0..1_000 => write!(f, "{bytes} bytes"),
+            bytes @ 1_000..1_000_000 => write!(f, "{:.1} kB", bytes as f64 / 1e3),
+            bytes @ 1_000_000..1_000_000_000 => write!(f, "{:.1} MB", bytes as f64 / 1e6),
+            bytes => write!(f, "{:.2} GB", bytes as f64 / 1e9),
+        }
+    }
 }
 
 fn line(text: &str) {

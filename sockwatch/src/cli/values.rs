@@ -3,12 +3,14 @@
 use std::{fs, str::FromStr, time::Duration};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
 use nix::{
     sys::statfs::{NSFS_MAGIC, statfs},
     unistd::User,
 };
 
-use crate::{event::Family, lifecycle::Role};
+use super::args::Speed;
+use crate::{event::Family, lifecycle::Role, recording::Sync};
 
 /// The smallest ring buffer: one page. It is for the kernel's loader to round up where pages are larger.
 const SMALLEST_BUFFER: u64 = 4096;
@@ -16,6 +18,8 @@ const SMALLEST_BUFFER: u64 = 4096;
 const LARGEST_BUFFER: u64 = 1 << 30;
 /// The highest process id (`PID_MAX_LIMIT` in include/linux/threads.h is the first that is none).
 const LAST_PID: u32 = (1 << 22) - 1;
+/// The smallest segment of a recording: a quarter of a block.
+const SMALLEST_FILE: u64 = 64 << 10;
 /// So that a deadline can be computed without thought.
 const LONGEST_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// The length of a container's id.
@@ -36,6 +40,11 @@ pub(super) fn pid(text: &str) -> Result<u32, &'static str> {
 
 pub(super) fn count(text: &str) -> Result<u64, &'static str> {
     number(text).filter(|&count| count != 0).ok_or("a count is a number, at least 1")
+}
+
+/// Rows of a list: so many that each can be kept in memory.
+pub(super) fn rows(text: &str) -> Result<usize, &'static str> {
+    number(text).filter(|rows| (1..=10_000).contains(rows)).ok_or("a number of rows is from 1 to 10000")
 }
 
 /// A number, or the name of a user of this host.
@@ -89,19 +98,99 @@ pub(super) fn family() -> impl TypedValueParser<Value = Family> {
 /// Bytes, rounded up to a power of two that a ring buffer can have.
 pub(super) fn buffer(text: &str) -> Result<u32, &'static str> {
     const ACCEPTED: &str = "a size is a number of bytes, KiB, MiB or GiB (16MiB, or 16M), more than 0, at most 1GiB";
+    let bytes = size(text).filter(|bytes| (1..=LARGEST_BUFFER).contains(bytes)).ok_or(ACCEPTED)?;
+    u32::try_from(bytes.max(SMALLEST_BUFFER).next_power_of_two()).map_err(|_| ACCEPTED)
+}
+
+/// Bytes of a file that is to hold something.
+pub(super) fn file_size(text: &str) -> Result<u64, &'static str> {
+    const ACCEPTED: &str = "a size is a number of bytes, KiB, MiB, GiB or TiB (100MiB, or 100M), at least 64KiB";
+    size(text).filter(|&bytes| bytes >= SMALLEST_FILE).ok_or(ACCEPTED)
+}
+
+fn size(text: &str) -> Option<u64> {
     let (digits, unit) = split_digits(text);
     let unit: u64 = match unit.to_ascii_lowercase().as_str() {
         "" => 1,
         "k" | "kb" | "kib" => 1 << 10,
         "m" | "mb" | "mib" => 1 << 20,
         "g" | "gb" | "gib" => 1 << 30,
-        _ => return Err(ACCEPTED),
+        "t" | "tb" | "tib" => 1 << 40,
+        _ => return None,
     };
-    let bytes = number::<u64>(digits).and_then(|count| count.checked_mul(unit)).ok_or(ACCEPTED)?;
-    if !(1..=LARGEST_BUFFER).contains(&bytes) {
-        return Err(ACCEPTED);
+    number::<u64>(digits)?.checked_mul(unit)
+}
+
+pub(super) fn keep(text: &str) -> Result<u32, &'static str> {
+    number(text).filter(|&count| count != 0).ok_or("it is a number of files, at least 1")
+}
+
+/// `always`, `never`, or a time.
+pub(super) fn sync(text: &str) -> Result<Sync, &'static str> {
+    match text {
+        "always" => Ok(Sync::Always),
+        "never" => Ok(Sync::Never),
+        other => duration(other).map(Sync::Every).map_err(|_| "it is always, never, or a time like 5s"),
     }
-    u32::try_from(bytes.max(SMALLEST_BUFFER).next_power_of_two()).map_err(|_| ACCEPTED)
+}
+
+/// `max`, or a number.
+pub(super) fn speed(text: &str) -> Result<Speed, &'static str> {
+    match text {
+        "max" => Ok(Speed::Max),
+        other => number(other)
+            .filter(|speed| (1..=1_000_000).contains(speed))
+            .map(Speed::Times)
+            .ok_or("it is max, or a number: 1 is as fast as it happened, 10 ten times as fast"),
+    }
+}
+
+/// A moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum When {
+    /// This one.
+    At(Timestamp),
+    /// In the zone of this host.
+    Local(civil::DateTime),
+    /// On the day that the recording began, in the zone of this host.
+    Time(civil::Time),
+}
+
+impl When {
+    /// When it is, given when the recording began.
+    #[must_use]
+    pub fn after(self, began: Timestamp) -> Timestamp {
+        let zone = TimeZone::system();
+        let at = |local: civil::DateTime| zone.to_timestamp(local).unwrap_or(began);
+        match self {
+            Self::At(timestamp) => timestamp,
+            Self::Local(local) => at(local),
+            Self::Time(time) => {
+                let day = zone.to_datetime(began).date();
+                let first = at(day.to_datetime(time));
+                // A recording of a night ends on the next day.
+                let last_second = began - SignedDuration::from_secs(1);
+                if first >= last_second { first } else { at(day.tomorrow().unwrap_or(day).to_datetime(time)) }
+            }
+        }
+    }
+}
+
+/// A moment: RFC 3339, or a local date and time, or a time of day.
+pub(super) fn when(text: &str) -> Result<When, &'static str> {
+    if let Ok(timestamp) = text.parse() {
+        return Ok(When::At(timestamp));
+    }
+    if text.len() > 8 && text.contains('-') {
+        if let Ok(local) = text.parse() {
+            return Ok(When::Local(local));
+        }
+    } else if text.contains(':')
+        && let Ok(time) = text.parse()
+    {
+        return Ok(When::Time(time));
+    }
+    Err("a time is like 2026-11-22T18:04:11Z, '2026-11-22 18:04:11' or 18:04 (local)")
 }
 
 /// A number of seconds, or numbers with units, the longest first.

@@ -240,13 +240,15 @@ fn call(reader: &mut Reader<'_>, call: CallKind) -> Result<What<RawTask>, Decode
 fn exec(reader: &mut Reader<'_>, flags: u32) -> Result<What<RawTask>, DecodeError> {
     reader.need(size_of::<abi::Exec>() - size_of::<abi::Head>())?;
     let by = reader.task()?;
-    let length = reader.bytes.get_u32_ne();
+    let used = reader.bytes.get_u32_ne();
     reader.bytes.advance(4);
-    let Some(path) = reader.bytes.get(..length as usize) else { return Err(reader.bad("path length", length)) };
-    let whole = flags & flag::TRUNCATED == 0 && !path.is_empty();
+    let (places, _) = reader.bytes.as_chunks::<{ abi::COMPONENT }>();
+    let Some(places) = places.get(..used as usize) else { return Err(reader.bad("path length", used)) };
+    let whole = flags & flag::TRUNCATED == 0 && used > 0;
     let path = whole.then(|| {
-        let mut whole = Vec::with_capacity(path.len());
-        for component in path.split(|&byte| byte == 0).rev().filter(|component| !component.is_empty()) {
+        let mut whole = Vec::with_capacity(places.len() * abi::COMPONENT);
+        let components = places.iter().rev().filter_map(|place| place.split(|&byte| byte == 0).next());
+        for component in components.filter(|component| !component.is_empty()) {
             whole.push(b'/');
             whole.extend_from_slice(component);
         }

@@ -10,7 +10,7 @@ use std::{
 
 pub use decode::{DecodeError, Raw, RawTask, decode};
 
-use crate::untrusted::Untrusted;
+use crate::{digits::Digits, untrusted::Untrusted};
 
 /// Nanoseconds of `CLOCK_BOOTTIME`, the clock of every event.
 pub type Time = u64;
@@ -130,9 +130,14 @@ impl Endpoint {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, port } = self;
+        let Self { address, port } = *self;
         match address {
-            IpAddr::V4(address) => f.pad(&format!("{address}:{port}")),
+            IpAddr::V4(address) => {
+                let [first, rest @ ..] = address.octets().map(u64::from);
+                let text = rest.iter().fold(Digits::new().number(first), |text, &octet| text.text(".").number(octet));
+                f.pad(text.text(":").number(port.into()).as_str())
+            }
+            IpAddr::V6(address) if f.width().is_none() => write!(f, "[{address}]:{port}"),
             IpAddr::V6(address) => f.pad(&format!("[{address}]:{port}")),
         }
     }
@@ -173,7 +178,7 @@ pub struct Sock {
 }
 
 /// A process, as known when the event was read. Shared by its events.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Process {
     /// Its id in sockwatch's pid namespace, if that can see it.
     pub pid: Option<u32>,
@@ -378,9 +383,43 @@ pub enum What<P = Actor> {
     Surveyed,
     /// Events were lost.
     Lost {
-        /// How many.
-        count: u64,
+        /// How many; none if that can't be known.
+        count: Option<u64>,
         /// They were lost between this time and the event's.
         since: Time,
     },
+}
+
+impl<P> What<P> {
+    /// The address, as a token, of the socket that it is about; none if it is about none.
+    #[must_use]
+    pub fn addr(&self) -> Option<u64> {
+        match self {
+            Self::Transition { sock, .. }
+            | Self::Close { sock, .. }
+            | Self::Call { sock, .. }
+            | Self::Exists { sock, .. } => Some(sock.key.addr),
+            Self::Step { key, .. } | Self::Mark { key, .. } => Some(key.addr),
+            Self::Exec { .. } | Self::Surveyed | Self::Lost { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+
+    #[test]
+    fn an_address_and_port_are_written_as_everywhere() {
+        for text in
+            ["0.0.0.0:0", "10.0.0.4:80", "255.255.255.255:65535", "127.0.0.1:10000", "1.20.99.100:9", "[::1]:443"]
+        {
+            let end: SocketAddr = text.parse().unwrap();
+            let end = Endpoint { address: end.ip(), port: end.port() };
+            assert_eq!(end.to_string(), text);
+            assert_eq!(format!("{end:>30}").trim_start(), text);
+        }
+    }
 }

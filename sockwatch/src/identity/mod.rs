@@ -8,6 +8,7 @@ mod container;
 use std::{collections::HashMap, fs, os::unix::ffi::OsStrExt, sync::Arc};
 
 use container::{Groups, id_in};
+use foldhash::fast::RandomState;
 
 use crate::{
     event::{Actor, Event, Process, Raw, RawTask, Time, What},
@@ -24,7 +25,7 @@ const TICK: u64 = 1_000_000_000 / 100;
 type ProcessKey = (u32, Time);
 
 /// What is known of a process.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct Known {
     /// As the last event had it. A process changes its name and its user.
     process: Option<Arc<Process>>,
@@ -37,8 +38,8 @@ struct Known {
 /// Gives events the processes behind them.
 #[derive(Debug, Default)]
 pub struct Identities {
-    young: HashMap<ProcessKey, Known>,
-    old: HashMap<ProcessKey, Known>,
+    young: HashMap<ProcessKey, Known, RandomState>,
+    old: HashMap<ProcessKey, Known, RandomState>,
     groups: Groups,
 }
 
@@ -94,11 +95,13 @@ impl Identities {
 
     fn actor_of(&mut self, task: &RawTask, uid: Option<u32>) -> Actor {
         let key = (task.pid, task.start);
-        let name = Untrusted::new(&task.name);
-        let known = self.known(key);
         let tid = (task.tid != 0).then_some(task.tid);
         let descendant = task.descendant;
-        if let Some(process) = known.process.as_ref().filter(|process| process.name == name && process.uid == uid) {
+        let known = self.known(key);
+        // Almost always.
+        if let Some(process) =
+            known.process.as_ref().filter(|process| process.name.is(&task.name) && process.uid == uid)
+        {
             return Actor { process: process.clone(), tid, descendant };
         }
         if !known.read && task.pid != 0 {
@@ -118,7 +121,7 @@ impl Identities {
         let process = Arc::new(Process {
             pid: (task.pid != 0).then_some(task.pid),
             start: task.start,
-            name,
+            name: Untrusted::new(&task.name),
             uid,
             executable: known.executable.clone(),
             container: known.container.clone(),
@@ -132,7 +135,7 @@ impl Identities {
         let mut task = task.clone();
         task.tid = 0;
         let known = self.known((task.pid, task.start)).process.clone();
-        if let Some(process) = known.filter(|process| process.name == Untrusted::new(&task.name)) {
+        if let Some(process) = known.filter(|process| process.name.is(&task.name)) {
             // One that holds many is looked up once.
             return Actor { process, tid: None, descendant: task.descendant };
         }
@@ -140,19 +143,11 @@ impl Identities {
     }
 
     fn known(&mut self, key: ProcessKey) -> &mut Known {
-        if !self.young.contains_key(&key) {
-            if self.young.len() >= GENERATION {
-                self.old = std::mem::take(&mut self.young);
-            }
-            let known = self.old.remove(&key).unwrap_or(Known {
-                process: None,
-                executable: None,
-                container: None,
-                read: false,
-            });
-            self.young.insert(key, known);
+        let Self { young, old, groups: _ } = self;
+        if young.len() >= GENERATION && !young.contains_key(&key) {
+            *old = std::mem::take(young);
         }
-        self.young.get_mut(&key).expect("it was put there")
+        young.entry(key).or_insert_with(|| old.remove(&key).unwrap_or_default())
     }
 }
 

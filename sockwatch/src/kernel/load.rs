@@ -4,8 +4,7 @@ use std::{fs, io, os::fd::AsFd};
 
 use aya::{
     Btf as AyaBtf, Ebpf, EbpfError, EbpfLoader,
-    maps::{MapData, MapError, PerCpuArray, RingBuf},
-    programs::{BtfTracePoint, Iter, Program, ProgramError, TracePoint},
+    maps::{Map, MapError, RingBuf},
 };
 use sockwatch_ebpf::{ABI_VERSION, Config, Offsets};
 
@@ -14,21 +13,31 @@ use nix::libc;
 #[cfg(feature = "kernel-log")]
 use super::log::{self, OBJECT};
 use super::{
+    attach::{AttachError, On, Way, load_iterator},
     btf::{Btf, BtfError, KERNEL_BTF},
+    counters::{self, Counters},
     facts::{CAPABILITIES, Facts},
     offsets::{self, MissingOffsets},
-    probes::{Hook, PROBES, Probe},
-    ring::{Losses, Ring, Skipped},
+    probes::{Attached, Calls, Hook, PROBES, Probe, STILL},
+    ring::{Losses, ProgramFacts, Ring, Skipped},
     snapshot::Iterators,
-    tracefs::{self, TracefsError},
+    tracefs,
 };
 
 /// The kernel object, built by `cargo xtask build-ebpf`.
 #[cfg(not(feature = "kernel-log"))]
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/prebuilt/sockwatch.bpf.o"));
 
+/// The smallest ring buffer, a page of 64 KiB machines: for programs that send nothing to it.
+const SMALLEST_BUFFER: u32 = 64 << 10;
+
 /// The inode of the initial pid namespace (`PROC_PID_INIT_INO` in include/linux/proc_ns.h).
 const INITIAL_PID_NAMESPACE: u64 = 0xefff_fffc;
+
+/// How many notes the programs can take of sockets that may yet have to do with the port that is followed alone: of those
+/// that are bound, connecting, or in CLOSE and not given up by their process. The kernel sets 256 bytes aside for each. What
+/// finds no room is counted as lost.
+const MOST_NOTES: u32 = 32_768;
 
 /// Why the programs could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -56,9 +65,24 @@ pub enum LoadError {
         /// Why.
         error: Box<AttachError>,
     },
+    /// Trampolines were asked for, and can't be had.
+    #[error(
+        "can't see {call} by trampolines: {}. Not every kernel has them (CONFIG_FUNCTION_TRACER and \
+         CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS); leave --probes out, or say --probes tracepoints",
+        chain(.error)
+    )]
+    Trampolines {
+        /// The call.
+        call: String,
+        /// Why.
+        error: Box<AttachError>,
+    },
     /// A map is missing or of another kind.
     #[error("can't use the kernel object's map {0}: {1}")]
     Map(&'static str, MapError),
+    /// The counters of what is lost can't be read.
+    #[error("can't read the kernel programs' counters: {0}")]
+    Counters(io::Error),
     /// The descriptor of the ring can't be waited on.
     #[error("can't wait for the ring buffer: {0}")]
     Poll(io::Error),
@@ -67,24 +91,13 @@ pub enum LoadError {
     Stale(&'static str),
 }
 
-/// Why a probe could not be attached.
-#[derive(Debug, thiserror::Error)]
-pub enum AttachError {
-    /// The kernel refused a program.
-    #[error(transparent)]
-    Program(#[from] ProgramError),
-    /// Its tracepoints can't be found.
-    #[error(transparent)]
-    Tracefs(#[from] TracefsError),
-}
-
-/// An error with its causes, in one line, without what the verifier printed (which is many).
-fn chain(error: &dyn std::error::Error) -> String {
+/// An error with its causes, in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = String::new();
     let mut next = Some(error);
     while let Some(error) = next {
-        let part = error.to_string();
-        let part = part.lines().next().unwrap_or_default();
+        let part = refusal(&error.to_string());
+        let part = part.as_str();
         if !text.contains(part) {
             if !text.is_empty() {
                 text.push_str(": ");
@@ -94,6 +107,20 @@ fn chain(error: &dyn std::error::Error) -> String {
         next = error.source();
     }
     text
+}
+
+/// A refusal of the kernel without the many lines that its verifier printed, but for the one that says what it refused:
+/// the last, before its statistics (kernel/bpf/verifier.c, `print_verification_stats`).
+fn refusal(error: &str) -> String {
+    let (said, log) = error.split_once("Verifier output: ").unwrap_or((error, ""));
+    let said = said.lines().next().unwrap_or_default().trim_end().trim_end_matches('.');
+    let mut lines = log.lines().map(str::trim).filter(|line| !line.is_empty() && !is_statistic(line));
+    lines.next_back().map_or_else(|| said.to_owned(), |last| format!("{said}. The verifier: {last}"))
+}
+
+/// Whether a line of the verifier's only counts what it did.
+fn is_statistic(line: &str) -> bool {
+    ["processed ", "verification time ", "stack depth "].iter().any(|beginning| line.starts_with(beginning))
 }
 
 /// What the user can do, for the refusals that have a remedy.
@@ -152,7 +179,7 @@ pub struct Loaded {
     /// What finds the sockets that exist. Holds the programs.
     pub iterators: Iterators,
     /// The probes that are attached.
-    pub attached: Vec<Probe>,
+    pub attached: Vec<Attached>,
     /// Those that aren't.
     pub missing: Vec<Missing>,
 }
@@ -164,13 +191,42 @@ pub struct Options {
     pub buffer: u32,
     /// Mark the descendants of this process.
     pub root: Option<u32>,
+    /// Follow the sockets of this port alone; none: all.
+    pub port: Option<u16>,
+    /// How to see system calls.
+    pub calls: Calls,
 }
 
-/// Loads and attaches everything that this kernel allows.
+/// Loads what shows the sockets that exist now, and nothing that follows them: nothing is attached. Returns what this kernel
+/// refuses, too.
 ///
 /// # Errors
-/// If BTF, the object, or a required probe fails.
-pub fn load(options: Options) -> Result<Loaded, LoadError> {
+/// If BTF or the object fails, or the sockets can't be shown at all.
+pub fn load_iterators() -> Result<(Iterators, Vec<Missing>), LoadError> {
+    let Object { mut ebpf, kernel, processors: _ } =
+        object(Options { buffer: SMALLEST_BUFFER, root: None, port: None, calls: Calls::Auto })?;
+    let mut missing = Vec::new();
+    for probe in STILL {
+        let Hook::Iterator(name, program) = probe.hook else { continue };
+        match load_iterator(&mut ebpf, program, name, &kernel) {
+            Ok(()) => {}
+            Err(error) if probe.required => {
+                return Err(LoadError::Program { probe: probe.name(), error: Box::new(error.into()) });
+            }
+            Err(error) => missing.push(Missing { probe: *probe, why: chain(&error) }),
+        }
+    }
+    Ok((Iterators::new(ebpf), missing))
+}
+
+/// The object in the kernel, with none of its programs.
+struct Object {
+    ebpf: Ebpf,
+    kernel: AyaBtf,
+    processors: u32,
+}
+
+fn object(options: Options) -> Result<Object, LoadError> {
     let btf = fs::read(KERNEL_BTF).map_err(LoadError::NoBtf)?;
     let offsets = offsets::resolve(&Btf::parse(&btf).map_err(LoadError::BadBtf)?)?;
     drop(btf);
@@ -179,134 +235,84 @@ pub fn load(options: Options) -> Result<Loaded, LoadError> {
         pid_namespace: pid_namespace(),
         wake_bytes: u64::from(options.buffer / 4),
         root: options.root.unwrap_or(0),
-        reserved: 0,
+        port: options.port.map_or(0, u32::from),
     };
+    let processors = counters::processors().map_err(LoadError::Counters)?;
     let kernel = AyaBtf::from_sys_fs().map_err(|error| LoadError::Object(Box::new(error.into())))?;
-    let mut ebpf = EbpfLoader::new()
+    let ebpf = EbpfLoader::new()
         .btf(Some(&kernel))
         .override_global("OFFSETS", &Frozen(offsets), true)
         .override_global("CONFIG", &Frozen(config), true)
         .map_max_entries("RING", options.buffer)
+        .map_max_entries("COUNTERS", processors)
+        .map_max_entries("NOTES", if options.port.is_some() { MOST_NOTES } else { 1 })
         // aya has no handle for task storage; only the programs use it.
         .allow_unsupported_maps()
         .load(OBJECT)
         .map_err(|error| LoadError::Object(Box::new(error)))?;
+    Ok(Object { ebpf, kernel, processors })
+}
+
+/// Loads and attaches everything that this kernel allows.
+///
+/// # Errors
+/// If BTF, the object, or a required probe fails.
+pub fn load(options: Options) -> Result<Loaded, LoadError> {
+    let Object { mut ebpf, kernel, processors } = object(options)?;
     #[cfg(feature = "kernel-log")]
     log::print(&mut ebpf)?;
 
+    let counters = share_counters(&mut ebpf, processors)?;
     let attempts = tracefs::with(|tracefs| {
-        let attempt = |probe: &Probe| Ok((*probe, attach(&mut ebpf, probe, &kernel, tracefs)?));
+        let mut on = On { ebpf: &mut ebpf, kernel: &kernel, tracefs, counters: &counters, calls: options.calls };
+        let attempt = |probe: &Probe| Ok((*probe, on.attach(probe)?));
         PROBES.iter().map(attempt).collect::<Result<Vec<_>, LoadError>>()
     })?;
     let mut attached = Vec::new();
     let mut missing = Vec::new();
+    let mut all_skipped = Vec::new();
     for (probe, attempt) in attempts {
         match attempt {
-            Ok(()) => attached.push(probe),
+            Ok(way) => {
+                all_skipped.push(skipped(&ebpf, &probe, &way)?);
+                attached.push(Attached { probe, trampolines: way.trampolines, why_not: way.why_not });
+            }
             Err(error) if probe.required => {
                 return Err(LoadError::Program { probe: probe.name(), error: Box::new(error) });
+            }
+            Err(error) if options.calls == Calls::Trampolines && matches!(probe.hook, Hook::Call(_)) => {
+                return Err(LoadError::Trampolines { call: probe.name(), error: Box::new(error) });
             }
             Err(error) => missing.push(Missing { probe, why: chain(&error) }),
         }
     }
 
-    let losses = Losses::new(
-        per_cpu(&mut ebpf, "LOST")?,
-        per_cpu(&mut ebpf, "PAIRS")?,
-        attached.iter().map(|probe| skipped(&ebpf, probe)).collect::<Result<Vec<_>, _>>()?,
-    );
+    let sleepers = attached.iter().any(|attached| {
+        attached.trampolines && matches!(attached.probe.hook, Hook::Call(call) if call.asleep.is_some())
+    });
+    let losses = Losses::new(counters, all_skipped);
     let ring = RingBuf::try_from(ebpf.take_map("RING").ok_or(LoadError::Stale("RING"))?)
         .map_err(|error| LoadError::Map("RING", error))?;
-    Ok(Loaded { ring: Ring::new(ring)?, losses, iterators: Iterators::new(ebpf), attached, missing })
+    let iterators = if sleepers { Iterators::with_sleepers(ebpf) } else { Iterators::new(ebpf) };
+    Ok(Loaded { ring: Ring::new(ring)?, losses, iterators, attached, missing })
 }
 
-/// A map of counters.
-fn per_cpu<T: aya::Pod>(ebpf: &mut Ebpf, name: &'static str) -> Result<PerCpuArray<MapData, T>, LoadError> {
-    let map = ebpf.take_map(name).ok_or(LoadError::Stale(name))?;
-    PerCpuArray::try_from(map).map_err(|error| LoadError::Map(name, error))
+/// The kernel side's counters, in our memory.
+fn share_counters(ebpf: &mut Ebpf, processors: u32) -> Result<Counters, LoadError> {
+    let Some(Map::Array(map)) = ebpf.take_map("COUNTERS") else { return Err(LoadError::Stale("COUNTERS")) };
+    Counters::share(map, processors).map_err(LoadError::Counters)
 }
 
 /// Where to read how often a probe was skipped.
-fn skipped(ebpf: &Ebpf, probe: &Probe) -> Result<Skipped, LoadError> {
-    let fd = |name: &'static str| {
+fn skipped(ebpf: &Ebpf, probe: &Probe, way: &Way) -> Result<Skipped, LoadError> {
+    let facts = |name: &&'static str| {
         let program = ebpf.program(name).ok_or(LoadError::Stale(name))?;
-        program
-            .fd()
-            .and_then(|fd| Ok(fd.as_fd().try_clone_to_owned()?))
-            .map_err(|error| LoadError::Program { probe: probe.name(), error: Box::new(error.into()) })
+        let facts =
+            program.fd().and_then(|fd| Ok(fd.as_fd().try_clone_to_owned()?)).and_then(|fd| Ok(ProgramFacts::of(fd)?));
+        facts.map_err(|error| LoadError::Program { probe: probe.name(), error: Box::new(error.into()) })
     };
-    Ok(match probe.hook {
-        Hook::Twin(first, _, pair) => Skipped { programs: vec![fd(first)?], pair: Some(pair) },
-        _ => Skipped { programs: probe.programs().map(fd).collect::<Result<_, _>>()?, pair: None },
-    })
-}
-
-/// Loads the programs of a probe and attaches them. A probe is attached whole or not at all.
-fn attach(
-    ebpf: &mut Ebpf,
-    probe: &Probe,
-    kernel: &AyaBtf,
-    tracefs: &Result<(), TracefsError>,
-) -> Result<Result<(), AttachError>, LoadError> {
-    for name in probe.programs() {
-        ebpf.program(name).ok_or(LoadError::Stale(name))?;
-    }
-    Ok(match probe.hook {
-        Hook::Typed(name) => attach_typed(ebpf, name, name, kernel).map_err(Into::into),
-        // In this order: the kernel calls the programs of a tracepoint in the order in which they were attached.
-        Hook::Twin(first, second, _) => attach_typed(ebpf, first, first, kernel)
-            .and_then(|()| attach_typed(ebpf, second, first, kernel))
-            .inspect_err(|_| detach(ebpf, first))
-            .map_err(Into::into),
-        Hook::Iterator(name, program) => load_iterator(ebpf, program, name, kernel).map_err(Into::into),
-        Hook::Call(_, programs) => match tracefs {
-            Err(error) => Err(error.clone().into()),
-            Ok(()) => {
-                let outcome = programs.iter().try_for_each(|(program, names)| attach_call(ebpf, program, names));
-                if outcome.is_err() {
-                    for (program, _) in programs {
-                        detach(ebpf, program);
-                    }
-                }
-                outcome.map_err(Into::into)
-            }
-        },
-    })
-}
-
-fn program<'a, T>(ebpf: &'a mut Ebpf, name: &str) -> Result<T, ProgramError>
-where
-    T: TryFrom<&'a mut Program, Error = ProgramError>,
-{
-    // Asked for by `attach` before: it is there.
-    let program = ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)?;
-    program.try_into()
-}
-
-fn attach_typed(ebpf: &mut Ebpf, name: &str, tracepoint: &str, kernel: &AyaBtf) -> Result<(), ProgramError> {
-    let program: &mut BtfTracePoint = program(ebpf, name)?;
-    program.load(tracepoint, kernel)?;
-    program.attach().map(drop)
-}
-
-fn load_iterator(ebpf: &mut Ebpf, name: &str, iterator: &str, kernel: &AyaBtf) -> Result<(), ProgramError> {
-    let program: &mut Iter = program(ebpf, name)?;
-    program.load(iterator, kernel)
-}
-
-fn attach_call(ebpf: &mut Ebpf, name: &str, tracepoints: &[&str]) -> Result<(), ProgramError> {
-    let program: &mut TracePoint = program(ebpf, name)?;
-    program.load()?;
-    tracepoints.iter().try_for_each(|tracepoint| program.attach("syscalls", tracepoint).map(drop))
-}
-
-fn detach(ebpf: &mut Ebpf, name: &str) {
-    // It may never have been loaded.
-    let _ = match ebpf.program_mut(name) {
-        Some(Program::TracePoint(program)) => program.unload(),
-        Some(Program::BtfTracePoint(program)) => program.unload(),
-        _ => Ok(()),
-    };
+    let twin = if let Hook::Twin(_, _, twin) = probe.hook { Some(twin) } else { None };
+    Ok(Skipped { programs: way.programs.iter().map(facts).collect::<Result<_, _>>()?, twin })
 }
 
 /// The inode of this process's pid namespace, or 0 for the initial one, as [`Config::pid_namespace`] wants it.
@@ -327,3 +333,21 @@ struct Frozen<T>(T);
 unsafe impl aya::Pod for Frozen<Offsets> {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Frozen<Config> {}
+
+#[cfg(test)]
+mod tests {
+    use super::refusal;
+
+    #[test]
+    fn of_what_the_verifier_printed_the_line_that_says_why_is_shown() {
+        let error = "the BPF_PROG_LOAD syscall returned Permission denied (os error 13). Verifier output: func#0 @0\n\
+                     0: R1=ctx(off=0,imm=0)\nR2 min value is negative\nprocessed 12 insns (limit 1000000) \
+                     max_states_per_insn 0\n";
+        assert_eq!(
+            refusal(error),
+            "the BPF_PROG_LOAD syscall returned Permission denied (os error 13). The verifier: R2 min value is negative"
+        );
+        assert_eq!(refusal("no such file\nat all"), "no such file");
+        assert_eq!(refusal("refused. Verifier output: "), "refused");
+    }
+}

@@ -1,6 +1,8 @@
 //! The only room that knows aya: what this kernel offers, the programs, the ring.
 
+mod attach;
 pub mod btf;
+mod counters;
 mod facts;
 mod load;
 #[cfg(feature = "kernel-log")]
@@ -11,8 +13,9 @@ mod ring;
 mod snapshot;
 pub mod tracefs;
 
+pub use attach::AttachError;
 pub use facts::{CAPABILITIES, Capability, Facts};
-pub use load::{AttachError, LoadError, Loaded, Missing, Options, load};
-pub use probes::{CallProgram, Hook, PROBES, Probe};
+pub use load::{LoadError, Loaded, Missing, Options, load, load_iterators};
+pub use probes::{Attached, Call, CallProgram, Calls, Hook, PROBES, Probe, STILL, Trampoline};
 pub use ring::{Losses, Ring};
 pub use snapshot::{Found, Iterators};

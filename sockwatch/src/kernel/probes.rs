@@ -1,18 +1,74 @@
 //! The probes: one table of what each needs, what it gives, and what is lost without it.
 
+use sockwatch_ebpf::{call, twin};
+
 /// A system-call program: its name in the object, and the tracepoints that it is attached to.
 pub type CallProgram = (&'static str, &'static [&'static str]);
+
+/// A program on a function of the kernel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Trampoline {
+    /// Its name in the object.
+    pub program: &'static str,
+    /// The function.
+    pub function: &'static str,
+    /// Whether it runs when the function is left, not when it is entered.
+    pub exit: bool,
+}
+
+const fn entry(program: &'static str, function: &'static str) -> Trampoline {
+    Trampoline { program, function, exit: false }
+}
+
+const fn exit(program: &'static str, function: &'static str) -> Trampoline {
+    Trampoline { program, function, exit: true }
+}
+
+/// A system call and the two ways to see it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Call {
+    /// Its name.
+    pub name: &'static str,
+    /// Its place in [`call`].
+    pub place: usize,
+    /// `syscalls:*` tracepoints, which need tracefs, and slow every system call of the host.
+    pub tracepoints: &'static [CallProgram],
+    /// Trampolines, which not every kernel has. The first's function is what names them.
+    pub trampolines: &'static [Trampoline],
+    /// Beside the trampolines: tracepoints for the threads that were asleep in the call before, until there are none.
+    pub asleep: Option<CallProgram>,
+}
+
+impl Call {
+    /// Its programs in the object.
+    pub(super) fn programs(&self) -> impl Iterator<Item = &'static str> {
+        let Self { name: _, place: _, tracepoints, trampolines, asleep } = self;
+        let trampolines = trampolines.iter().map(|trampoline| trampoline.program);
+        tracepoints.iter().chain(asleep).map(|(program, _)| *program).chain(trampolines)
+    }
+}
+
+/// Which of the two ways is taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Calls {
+    /// Trampolines where the kernel has them, else tracepoints.
+    #[default]
+    Auto,
+    /// Tracepoints.
+    Tracepoints,
+    /// Trampolines, or nothing.
+    Trampolines,
+}
 
 /// How a probe is attached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Hook {
     /// A BTF-typed raw tracepoint (`tp_btf`), by its name. The program is named after it.
     Typed(&'static str),
-    /// As above, with a second program that takes what interrupts the first, and the place of the two in the object's map
-    /// `PAIRS`.
-    Twin(&'static str, &'static str, u32),
-    /// A system call, by its name: `syscalls:*` tracepoints, which need tracefs.
-    Call(&'static str, &'static [CallProgram]),
+    /// As above, with a second program that takes what interrupts the first; the two's place in [`twin`].
+    Twin(&'static str, &'static str, usize),
+    /// A system call.
+    Call(Call),
     /// A BPF iterator by its name, and its program.
     Iterator(&'static str, &'static str),
 }
@@ -36,19 +92,33 @@ impl Probe {
     pub fn name(&self) -> String {
         match self.hook {
             Hook::Typed(name) | Hook::Twin(name, ..) => format!("tp_btf/{name}"),
-            Hook::Call(name, _) => format!("syscalls/{name}"),
+            Hook::Call(call) => format!("syscalls/{}", call.name),
             Hook::Iterator(name, _) => format!("iter/{name}"),
         }
     }
+}
 
-    /// Its programs in the object.
-    pub fn programs(&self) -> impl Iterator<Item = &'static str> {
-        let (one, two, more) = match self.hook {
-            Hook::Typed(program) | Hook::Iterator(_, program) => (Some(program), None, &[][..]),
-            Hook::Twin(first, second, _) => (Some(first), Some(second), &[][..]),
-            Hook::Call(_, programs) => (None, None, programs),
-        };
-        one.into_iter().chain(two).chain(more.iter().map(|(program, _)| *program))
+/// A probe that is attached.
+#[derive(Clone, Debug)]
+pub struct Attached {
+    /// Which.
+    pub probe: Probe,
+    /// Whether by trampolines, where there are two ways.
+    pub trampolines: bool,
+    /// Why not, where they would have been better.
+    pub why_not: Option<String>,
+}
+
+impl Attached {
+    /// Its name as users see it: of what it is attached to.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self.probe.hook {
+            Hook::Call(Call { trampolines: [first, ..], .. }) if self.trampolines => {
+                format!("fexit/{}", first.function)
+            }
+            _ => self.probe.name(),
+        }
     }
 }
 
@@ -56,7 +126,7 @@ impl Probe {
 /// would be missed; the iterators last, when nothing that is new escapes the others.
 pub const PROBES: &[Probe] = &[
     Probe {
-        hook: Hook::Twin("tcp_destroy_sock", "tcp_destroy_sock_2", 1),
+        hook: Hook::Twin("tcp_destroy_sock", "tcp_destroy_sock_2", twin::DESTROY),
         required: true,
         gives: "the end of a socket's life",
         without: "the end of a socket's life",
@@ -68,13 +138,13 @@ pub const PROBES: &[Probe] = &[
         without: "retransmit events (their number is still known at close)",
     },
     Probe {
-        hook: Hook::Twin("tcp_send_reset", "tcp_send_reset_2", 2),
+        hook: Hook::Twin("tcp_send_reset", "tcp_send_reset_2", twin::RESET_SENT),
         required: false,
         gives: "resets sent",
         without: "resets sent, and with them whether a close on this side was a reset",
     },
     Probe {
-        hook: Hook::Twin("tcp_receive_reset", "tcp_receive_reset_2", 3),
+        hook: Hook::Twin("tcp_receive_reset", "tcp_receive_reset_2", twin::RESET_RECEIVED),
         required: false,
         gives: "resets received",
         without: "reset_received events",
@@ -86,43 +156,62 @@ pub const PROBES: &[Probe] = &[
         without: "the executable of processes that end before /proc is read",
     },
     Probe {
-        hook: Hook::Call("bind", &[("sys_enter_bind", &["sys_enter_bind"]), ("sys_exit_bind", &["sys_exit_bind"])]),
+        hook: Hook::Call(Call {
+            name: "bind",
+            place: call::BIND,
+            tracepoints: &[("sys_enter_bind", &["sys_enter_bind"]), ("sys_exit_bind", &["sys_exit_bind"])],
+            trampolines: &[entry("sys_bind_entered", "__sys_bind"), exit("sys_bind_left", "__sys_bind")],
+            asleep: None,
+        }),
         required: false,
         gives: "who bound, and binds that failed",
         without: "binds",
     },
     Probe {
-        hook: Hook::Call(
-            "listen",
-            &[("sys_enter_listen", &["sys_enter_listen"]), ("sys_exit_listen", &["sys_exit_listen"])],
-        ),
+        hook: Hook::Call(Call {
+            name: "listen",
+            place: call::LISTEN,
+            tracepoints: &[("sys_enter_listen", &["sys_enter_listen"]), ("sys_exit_listen", &["sys_exit_listen"])],
+            trampolines: &[entry("sys_listen_entered", "__sys_listen"), exit("sys_listen_left", "__sys_listen")],
+            asleep: None,
+        }),
         required: false,
         gives: "a listener's descriptor and the backlog it was given, and listens that failed",
         without: "a listener's descriptor and the backlog it was given, and listens that failed",
     },
     Probe {
-        hook: Hook::Call(
-            "connect",
-            &[("sys_enter_connect", &["sys_enter_connect"]), ("sys_exit_connect", &["sys_exit_connect"])],
-        ),
+        hook: Hook::Call(Call {
+            name: "connect",
+            place: call::CONNECT,
+            tracepoints: &[("sys_enter_connect", &["sys_enter_connect"]), ("sys_exit_connect", &["sys_exit_connect"])],
+            trampolines: &[entry("sys_connect_entered", "__sys_connect"), exit("sys_connect_left", "__sys_connect")],
+            asleep: None,
+        }),
         required: false,
         gives: "a client's descriptor, and connects that failed before a SYN",
         without: "a client's descriptor, and connects that failed before a SYN",
     },
     Probe {
-        hook: Hook::Call(
-            "accept",
-            &[
+        hook: Hook::Call(Call {
+            name: "accept",
+            place: call::ACCEPT,
+            tracepoints: &[
                 ("sys_enter_accept", &["sys_enter_accept", "sys_enter_accept4"]),
                 ("sys_exit_accept", &["sys_exit_accept", "sys_exit_accept4"]),
             ],
-        ),
+            trampolines: &[
+                entry("sys_accept_entered", "__sys_accept4"),
+                exit("sys_accept_left", "__sys_accept4"),
+                exit("do_accept_left", "do_accept"),
+            ],
+            asleep: Some(("sys_exit_accept_asleep", &["sys_exit_accept", "sys_exit_accept4"])),
+        }),
         required: false,
         gives: "which process took a connection, as which descriptor, after what wait; accepts that failed",
         without: "accepts: which process took a connection",
     },
     Probe {
-        hook: Hook::Twin("inet_sock_set_state", "inet_sock_set_state_2", 0),
+        hook: Hook::Twin("inet_sock_set_state", "inet_sock_set_state_2", twin::STATE),
         required: true,
         gives: "every change of a socket's state",
         without: "every change of a socket's state",
@@ -139,4 +228,15 @@ pub const PROBES: &[Probe] = &[
         gives: "the existing sockets that no descriptor holds",
         without: "sockets older than the trace that no descriptor holds (accept queues)",
     },
+];
+
+/// What `list` looks through.
+pub const STILL: &[Probe] = &[
+    Probe {
+        hook: Hook::Iterator("task_file", "held"),
+        required: false,
+        gives: "who holds a socket, and bound sockets",
+        without: "who holds a socket, and sockets that are bound only",
+    },
+    Probe { hook: Hook::Iterator("tcp", "still"), required: true, gives: "the sockets", without: "the sockets" },
 ];

@@ -1,15 +1,18 @@
 //! The ring buffer, and what was lost on the way into it.
 
 use std::{
-    fs,
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    fs::File,
+    io,
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::fs::FileExt,
+    },
 };
 
-use aya::maps::{MapData, PerCpuArray, RingBuf};
-use sockwatch_ebpf::{kind, runner};
+use aya::maps::{MapData, RingBuf};
 use tokio::io::{Interest, unix::AsyncFd};
 
-use super::load::LoadError;
+use super::{counters::Counters, load::LoadError};
 
 /// The kernel's end of the street.
 pub struct Ring {
@@ -38,7 +41,7 @@ impl Ring {
     ///
     /// # Errors
     /// If the descriptor can't be waited on.
-    pub async fn readable(&mut self) -> std::io::Result<()> {
+    pub async fn readable(&mut self) -> io::Result<()> {
         self.ring.readable_mut().await?.clear_ready();
         Ok(())
     }
@@ -46,26 +49,48 @@ impl Ring {
 
 /// Where a probe's skipped events are counted.
 pub(super) struct Skipped {
-    pub(super) programs: Vec<OwnedFd>,
-    /// The place in `PAIRS`, where a second program takes what the first is skipped for.
-    pub(super) pair: Option<u32>,
+    /// What the kernel tells of its programs.
+    pub(super) programs: Vec<ProgramFacts>,
+    /// Its place in [`sockwatch_ebpf::twin`], where a second program takes what the first is skipped for.
+    pub(super) twin: Option<usize>,
+}
+
+/// What the kernel tells of a program, held open: `fdinfo` of its descriptor.
+pub(super) struct ProgramFacts {
+    file: File,
+    /// The file is about this descriptor.
+    _program: OwnedFd,
+}
+
+impl ProgramFacts {
+    pub(super) fn of(program: OwnedFd) -> io::Result<Self> {
+        let file = File::open(format!("/proc/self/fdinfo/{}", program.as_raw_fd()))?;
+        Ok(Self { file, _program: program })
+    }
+
+    /// For how many events the kernel skipped it, because it was running already on that processor.
+    fn misses(&self) -> u64 {
+        let mut room = [0; 1024];
+        let length = self.file.read_at(&mut room, 0).unwrap_or(0);
+        misses_in(&room[..length]).unwrap_or(0)
+    }
+}
+
+/// From lines like `recursion_misses: 0` (`bpf_prog_show_fdinfo` in kernel/bpf/syscall.c).
+fn misses_in(fdinfo: &[u8]) -> Option<u64> {
+    let line = fdinfo.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"recursion_misses:"))?;
+    std::str::from_utf8(line).ok()?.trim().parse().ok()
 }
 
 /// The counters of what was lost.
 pub struct Losses {
-    failed: PerCpuArray<MapData, u64>,
-    /// `Pair` of the kernel side.
-    pairs: PerCpuArray<MapData, [u64; 2]>,
+    counters: Counters,
     skipped: Vec<Skipped>,
 }
 
 impl Losses {
-    pub(super) fn new(
-        failed: PerCpuArray<MapData, u64>,
-        pairs: PerCpuArray<MapData, [u64; 2]>,
-        skipped: Vec<Skipped>,
-    ) -> Self {
-        Self { failed, pairs, skipped }
+    pub(super) fn new(counters: Counters, skipped: Vec<Skipped>) -> Self {
+        Self { counters, skipped }
     }
 
     /// What was lost since the start, if it is more than `known`. An event that is being taken at this very moment is
@@ -80,30 +105,25 @@ impl Losses {
     }
 
     /// All that was lost since the start: records that did not fit the ring, and events for which the kernel skipped a
-    /// program because it was running already on that processor (`recursion_misses` of the program, which the kernel
-    /// shows in the descriptor's fdinfo), less those that a second program took.
+    /// program, less those that a second program took.
     fn total(&self) -> u64 {
-        let failed: u64 = (0..u32::from(kind::COUNT) * runner::COUNT)
-            .filter_map(|slot| self.failed.get(&slot, 0).ok())
-            .map(|values| values.iter().sum::<u64>())
-            .sum();
-        failed + self.skipped.iter().map(|skipped| self.unseen(skipped)).sum::<u64>()
+        self.counters.lost() + self.skipped.iter().map(|skipped| self.unseen(skipped)).sum::<u64>()
     }
 
     fn unseen(&self, skipped: &Skipped) -> u64 {
         // What was skipped before what was taken: an event between the two is found with the next look.
-        let misses: u64 = skipped.programs.iter().map(misses).sum();
-        let taken = skipped.pair.and_then(|pair| self.pairs.get(&pair, 0).ok());
-        misses.saturating_sub(taken.map_or(0, |values| values.iter().map(|[_, taken]| taken).sum()))
+        let misses: u64 = skipped.programs.iter().map(ProgramFacts::misses).sum();
+        misses.saturating_sub(skipped.twin.map_or(0, |twin| self.counters.taken(twin)))
     }
 }
 
-fn misses(program: &impl AsFd) -> u64 {
-    fs::read_to_string(format!("/proc/thread-self/fdinfo/{}", program.as_fd().as_raw_fd()))
-        .ok()
-        .and_then(|text| {
-            let line = text.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?;
-            line.trim().parse().ok()
-        })
-        .unwrap_or(0)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn misses_are_found_among_what_the_kernel_tells_of_a_program() {
+        let fdinfo = b"pos:\t0\nprog_type:\t26\nrun_cnt:\t0\nrecursion_misses:\t17\nverified_insns:\t90\n";
+        assert_eq!((misses_in(fdinfo), misses_in(b"pos:\t0\n")), (Some(17), None));
+    }
 }

@@ -1,6 +1,6 @@
 //! One socket's life.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use super::verdict::{self, End, Verdict};
 use crate::event::{Actor, Endpoint, Errno, Family, Key, Process, State, Stats, Time, Transport};
@@ -11,6 +11,12 @@ const LONGEST_PATH: usize = 256;
 
 /// The place of the newest in a path that is full.
 const LAST: usize = LONGEST_PATH - 1;
+
+/// As a count of milestones.
+const LAST_NTH: u64 = LAST as u64;
+
+/// More than any run comes near: what was numbered beyond it is nonsense, and would not leave room to count on.
+pub(super) const MOST_NUMBERS: u64 = 1 << 62;
 
 /// What a socket is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,7 +78,7 @@ impl Phase {
 }
 
 /// A step that was taken, or failed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Milestone {
     /// Which.
     pub phase: Phase,
@@ -91,7 +97,7 @@ pub struct Milestone {
 }
 
 /// What held of a socket before it started again.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Then {
     /// Its own end.
     pub local: Option<Endpoint>,
@@ -102,7 +108,7 @@ pub struct Then {
 }
 
 /// A process that holds a socket.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Holder {
     /// Who.
     pub process: Arc<Process>,
@@ -120,7 +126,7 @@ pub struct Bytes {
 }
 
 /// What is known of a socket.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Life {
     /// Its number in this run: the id that users see is `s` and this.
     pub number: u64,
@@ -180,21 +186,38 @@ pub struct Life {
     pub descendant: bool,
     /// Who held it when it was found; none if that is not known.
     pub holders: Option<Vec<Holder>>,
-    pub(super) key: Key,
-    pub(super) connect_called: Option<Time>,
-    pub(super) established: Option<Time>,
-    pub(super) listening: Option<Time>,
-    pub(super) end: End,
-    pub(super) subflows: u32,
-    pub(super) begun: bool,
+    /// It ended in a gap of its recording: when and how is not known.
+    pub vanished: bool,
+
+    // From here on: what the engine goes on from. Public for checkpoints alone.
+    /// What names it in the kernel's records.
+    pub key: Key,
+    /// When the last connect was called.
+    pub connect_called: Option<Time>,
+    /// When it was established.
+    pub established: Option<Time>,
+    /// When it began to listen, until the call that did it returns.
+    pub listening: Option<Time>,
+    /// What was seen of its end.
+    pub end: End,
+    /// Whether its start was seen, or is older than the trace.
+    pub begun: bool,
     /// The state that the last change led to.
-    pub(super) last_change: Option<State>,
-    pub(super) maybe_subflow: bool,
-    pub(super) parent: Option<(usize, u64)>,
+    pub last_change: Option<State>,
+    /// It may turn out to be a subflow of an MPTCP listener.
+    pub maybe_subflow: bool,
+    /// Milestones that were not told yet, behind a path that is full.
+    pub beyond: VecDeque<Milestone>,
+    /// Which milestone is the last connect, counted from the first of all.
+    pub last_connect: Option<u64>,
+    /// Whether an accept of it succeeded.
+    pub accept_seen: bool,
+    /// Whether a process had it though no accept was seen.
+    pub taken: bool,
+    /// Whether a bind, listen or connect of it failed.
+    pub failure_seen: bool,
     /// The ids that children name it with.
-    pub(super) listens_as: Vec<u64>,
-    /// The ends under which its other end is looked for.
-    pub(super) unpaired: Option<(Endpoint, Endpoint)>,
+    pub listens_as: Vec<u64>,
 }
 
 impl Life {
@@ -229,18 +252,21 @@ impl Life {
             complete: true,
             descendant: false,
             holders: None,
+            vanished: false,
             key,
             connect_called: None,
             established: None,
             listening: None,
             end: End::default(),
-            subflows: 0,
             begun: true,
             last_change: None,
             maybe_subflow: false,
-            parent: None,
+            beyond: VecDeque::new(),
+            last_connect: None,
+            accept_seen: false,
+            taken: false,
+            failure_seen: false,
             listens_as: Vec::new(),
-            unpaired: None,
         }
     }
 
@@ -250,10 +276,21 @@ impl Life {
         verdict::of(self)
     }
 
-    /// Whether it was accepted.
+    /// Whether it was accepted, by a call that was seen or not.
     #[must_use]
     pub fn was_accepted(&self) -> bool {
-        self.path.iter().any(|milestone| milestone.phase == Phase::Accept && milestone.error.is_none())
+        self.accept_seen || self.taken
+    }
+
+    /// Whether it came in through a listener in this run, or waited there when the run began, and was not accepted.
+    pub(super) fn is_waiting_child(&self) -> bool {
+        let came = self.origin == Origin::Traced || self.holders.as_ref().is_some_and(Vec::is_empty);
+        self.role == Some(Role::Server) && came && !self.was_accepted()
+    }
+
+    /// Whether it may be in the accept queue.
+    pub(super) fn may_wait(&self) -> bool {
+        self.is_waiting_child() && self.end.from.is_none() && self.destroyed.is_none()
     }
 
     /// Whether it ever was connected.
@@ -285,6 +322,12 @@ impl Life {
         })
     }
 
+    /// Segments sent again. Of MPTCP its subflows count them, each for itself.
+    #[must_use]
+    pub fn retransmits(&self) -> Option<u32> {
+        self.stats.filter(|stats| stats.counted && self.transport == Transport::Tcp).map(|stats| stats.retransmits)
+    }
+
     /// Smoothed round-trip time in microseconds.
     #[must_use]
     pub fn rtt_us(&self) -> Option<u32> {
@@ -297,39 +340,151 @@ impl Life {
         (self.origin == Origin::Traced).then_some(self.destroyed?.saturating_sub(self.first))
     }
 
+    /// What waits in its queues, as `ss` shows them: bytes received that the process has not read, and bytes sent that the
+    /// peer has not acknowledged (a SYN or FIN counts one); of a listener, connections that wait to be accepted, and the
+    /// most that may.
+    #[must_use]
+    pub fn queues(&self) -> Option<(u32, u32)> {
+        let stats = self.stats?;
+        if self.state == State::Listen {
+            return Some((stats.queue, stats.backlog));
+        }
+        // It is not negative: what was read ends where what was received does, or before.
+        (stats.counted && self.transport == Transport::Tcp).then_some((stats.unread, stats.unacked))
+    }
+
     /// Whether a bind, listen or connect of it failed.
     #[must_use]
     pub fn has_failed_call(&self) -> bool {
-        self.path.iter().any(|milestone| milestone.error.is_some() && milestone.phase != Phase::Accept)
+        self.failure_seen
+    }
+
+    /// How many milestones are kept.
+    pub(super) fn kept(&self) -> usize {
+        self.path.len() + self.beyond.len()
+    }
+
+    /// The newest milestone.
+    pub(super) fn newest(&self) -> Option<&Milestone> {
+        self.beyond.back().or_else(|| self.path.last())
     }
 
     /// Adds a milestone; returns which one it is, counted from the first of all.
     pub(super) fn add(&mut self, milestone: Milestone) -> u64 {
-        self.path.push(milestone);
-        self.path_omitted + self.path.len() as u64 - 1
-    }
-
-    /// Where the milestone of this count is in the path, if it is still there.
-    pub(super) fn index(&self, nth: u64) -> Option<usize> {
-        if nth < LAST as u64 {
-            return Some(nth as usize);
+        let nth = self.path_omitted + self.kept() as u64;
+        match milestone.phase {
+            Phase::Accept => self.accept_seen |= milestone.error.is_none(),
+            _ => self.failure_seen |= milestone.error.is_some(),
         }
-        nth.checked_sub(self.path_omitted).map(|index| index as usize).filter(|&index| index >= LAST)
+        if milestone.phase == Phase::Connect {
+            self.last_connect = Some(nth);
+        }
+        if self.path.len() < LONGEST_PATH {
+            self.path.push(milestone);
+        } else {
+            self.beyond.push_back(milestone);
+        }
+        nth
     }
 
-    /// Where it is when it is told. Beyond the most that are kept it takes the last place from the one told before.
+    /// The last connect came to nothing.
+    pub(super) fn connect_failed(&mut self, error: Option<Errno>) {
+        self.failure_seen |= error.is_some();
+        if let Some(connect) = self.last_connect.and_then(|nth| self.nth_mut(nth)) {
+            connect.error = error;
+        }
+    }
+
+    /// Where the milestone of this count is in the path and what is beyond it, if it is still there.
+    fn index(&self, nth: u64) -> Option<usize> {
+        let index = match nth {
+            0..LAST_NTH => nth,
+            _ => nth.checked_sub(self.path_omitted).filter(|&index| index >= LAST_NTH)?,
+        };
+        usize::try_from(index).ok().filter(|&index| index < self.kept())
+    }
+
+    /// The milestone of this count, if it is still there.
+    pub(super) fn nth(&self, nth: u64) -> Option<&Milestone> {
+        let index = self.index(nth)?;
+        self.path.get(index).or_else(|| self.beyond.get(index - self.path.len()))
+    }
+
+    fn nth_mut(&mut self, nth: u64) -> Option<&mut Milestone> {
+        let index = self.index(nth)?;
+        let beyond = index.checked_sub(self.path.len());
+        beyond.map_or_else(|| self.path.get_mut(index), |index| self.beyond.get_mut(index))
+    }
+
+    /// Where it is in the path when it is told. Beyond the most that are kept it takes the last place from the one told
+    /// before.
     pub(super) fn settle(&mut self, nth: u64) -> Option<usize> {
         let index = self.index(nth)?;
-        let over = index.saturating_sub(LAST);
-        self.path.drain(index - over..index);
-        self.path_omitted += over as u64;
-        self.told = self.told.min(LAST).max(self.told.saturating_sub(over));
+        if index < self.path.len() {
+            return Some(index);
+        }
+        let over = index + 1 - self.path.len();
+        if let (Some(newest), Some(last)) = (self.beyond.drain(..over).next_back(), self.path.last_mut()) {
+            *last = newest;
+            self.path_omitted += over as u64;
+            self.told = told_of(self.told, over);
+        }
         Some(index - over)
+    }
+
+    /// Where it is in the path, if it has settled.
+    pub(super) fn settled(&self, nth: u64) -> Option<usize> {
+        self.index(nth).filter(|&index| index < self.path.len())
+    }
+
+    /// Goes on from what was followed of it up to a gap, and told.
+    pub(super) fn follow(&mut self, before: &Self) {
+        let over = self.path_omitted.saturating_sub(before.path_omitted);
+        self.told = told_of(before.told, usize::try_from(over).unwrap_or(usize::MAX)).min(self.path.len());
+        self.complete &= before.complete;
+    }
+
+    /// Puts right what no engine leaves so.
+    pub(super) fn mend(&mut self) {
+        let mut all: VecDeque<Milestone> = std::mem::take(&mut self.path).into();
+        all.append(&mut self.beyond);
+        self.beyond = all.split_off(all.len().min(LONGEST_PATH));
+        self.path = all.into();
+        let full = self.path.len() == LONGEST_PATH;
+        self.path_omitted = if full { self.path_omitted.min(MOST_NUMBERS) } else { 0 };
+        self.told = self.told.min(self.path.len());
+        self.vanished = false;
+    }
+
+    /// Its path with all that was not told yet: it is over.
+    pub(super) fn make_whole(&mut self) {
+        self.path.extend(self.beyond.drain(..));
     }
 
     /// Whether it ended without the change to CLOSE that a socket which connected or listened goes through.
     pub(super) fn is_close_missing(&self) -> bool {
         self.role.is_some() && self.end.from.is_none() && self.end.connect_failed.is_none()
+    }
+
+    /// The limit in force. Another than the last listen() made it was given by one that was not seen, and so how much that
+    /// was given.
+    pub(super) fn limit(&mut self, backlog: u32) {
+        if self.backlog.replace(backlog).is_some_and(|before| before != backlog) {
+            self.backlog_given = None;
+        }
+    }
+
+    /// Counts as the kernel has them of this socket, with those that it has of what carries it: of an MPTCP listener, of the
+    /// TCP listener beneath.
+    pub(super) fn counted_below(&self, stats: Stats) -> Stats {
+        match self.stats {
+            Some(Stats { queue, backlog, drops, .. })
+                if self.transport == Transport::Mptcp && self.role == Some(Role::Listener) =>
+            {
+                Stats { queue, backlog, drops, ..stats }
+            }
+            _ => stats,
+        }
     }
 
     pub(super) fn set_ends(&mut self, local: Endpoint, peer: Endpoint) {
@@ -344,7 +499,8 @@ impl Life {
     /// What a new connect or listen on the same socket starts from.
     pub(super) fn begin_again(&mut self) {
         let then = Then { local: self.local, peer: self.peer, verdict: self.verdict() };
-        for milestone in self.path.iter_mut().rev().take_while(|milestone| milestone.then.is_none()) {
+        let newest_first = self.beyond.iter_mut().rev().chain(self.path.iter_mut().rev());
+        for milestone in newest_first.take_while(|milestone| milestone.then.is_none()) {
             milestone.then = Some(Box::new(then));
         }
         self.end = End::default();
@@ -354,4 +510,9 @@ impl Life {
         self.stats = None;
         self.peer_socket = None;
     }
+}
+
+/// How many of a path were told, now that as many of its last were dropped.
+fn told_of(told: usize, dropped: usize) -> usize {
+    told.min(LAST).max(told.saturating_sub(dropped))
 }

@@ -12,7 +12,8 @@ pub(super) struct Losses {
 }
 
 impl Losses {
-    pub(super) fn add(&mut self, mut since: Time, mut until: Time) {
+    pub(super) fn add(&mut self, since: Time, until: Time) {
+        let (mut since, mut until) = (since.min(until), until);
         while let Some(last) = self.spans.pop_if(|last| last.1 >= since) {
             since = since.min(last.0);
             until = until.max(last.1);
@@ -22,6 +23,20 @@ impl Losses {
             let second = self.spans.remove(1);
             self.spans[0].1 = second.1;
         }
+    }
+
+    /// Adds those of another.
+    pub(super) fn join(&mut self, other: &Self) {
+        let mut all: Vec<(Time, Time)> = self.spans.drain(..).chain(other.spans.iter().copied()).collect();
+        all.sort_unstable();
+        for (since, until) in all {
+            self.add(since, until);
+        }
+    }
+
+    /// The spans, in order.
+    pub(super) fn spans(&self) -> &[(Time, Time)] {
+        &self.spans
     }
 
     /// Whether anything was lost between these times.

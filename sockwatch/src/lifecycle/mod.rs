@@ -4,6 +4,7 @@
 //! happened, between sockets nearly so. What is told of them waits in a [`timeline`] until its order and its meaning are
 //! settled (a reset is reported after the close that it explains), and is then handed out by [`Engine::advance`].
 
+mod checkpoint;
 mod engine;
 mod kin;
 mod life;
@@ -14,11 +15,19 @@ mod verdict;
 #[cfg(test)]
 mod tests;
 
-pub use engine::Engine;
+pub use checkpoint::Part;
+pub use engine::{Engine, Restore};
 pub use life::{Bytes, Holder, Life, Milestone, Origin, Phase, Role, Then};
-pub use verdict::{By, How, Verdict};
+pub use timeline::Tell;
+pub use verdict::{By, End, How, Verdict};
+
+use std::collections::HashMap;
 
 use crate::event::{Actor, Endpoint, State, Time};
+
+/// Several are asked for every event, by keys that whoever made a recording may have chosen: quick to hash, with a seed
+/// that nobody can know.
+type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
 /// Something to tell about a socket, in the order of time.
 #[derive(Debug)]
@@ -41,8 +50,8 @@ pub enum Report<'a> {
     Socket(&'a mut Life),
     /// Events were lost.
     Lost {
-        /// How many.
-        count: u64,
+        /// How many; none if that can't be known.
+        count: Option<u64>,
         /// Not before.
         since: Time,
         /// Not after.
@@ -51,7 +60,7 @@ pub enum Report<'a> {
 }
 
 /// What the `states` view shows beside the milestones.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Signal {
     /// When.
     pub time: Time,
@@ -66,7 +75,7 @@ pub struct Signal {
 }
 
 /// See [`Signal`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SignalKind {
     /// A change of state.
     State {

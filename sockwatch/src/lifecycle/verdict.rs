@@ -83,22 +83,22 @@ pub struct Verdict {
 }
 
 /// What was seen of the end so far.
-#[derive(Debug, Default)]
-pub(super) struct End {
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct End {
     /// The state it left for CLOSE.
-    pub(super) from: Option<State>,
+    pub from: Option<State>,
     /// Who sent the first FIN.
-    pub(super) first_fin: Option<By>,
+    pub first_fin: Option<By>,
     /// It sent a reset.
-    pub(super) reset_sent: bool,
+    pub reset_sent: bool,
     /// It received a reset.
-    pub(super) reset_received: bool,
+    pub reset_received: bool,
     /// Its listener was closed before it was.
-    pub(super) listener_gone: bool,
+    pub listener_gone: bool,
     /// Of an MPTCP socket that connects: why its subflow failed.
-    pub(super) subflow_error: Option<Errno>,
+    pub subflow_error: Option<Errno>,
     /// Why the last connect failed before a SYN, or that it did.
-    pub(super) connect_failed: Option<Option<Errno>>,
+    pub connect_failed: Option<Option<Errno>>,
 }
 
 impl End {
@@ -124,18 +124,22 @@ pub(super) fn of(life: &Life) -> Option<Verdict> {
         return plain(Some(By::Kernel), Some(How::Failed), error);
     }
     let Some(from) = life.end.from else {
-        life.destroyed?;
-        return if life.role.is_none() {
+        if life.destroyed.is_none() && !life.vanished {
+            return None;
+        }
+        return if life.role.is_none() && !life.vanished {
             plain(Some(By::Local), Some(How::Closed), None)
         } else {
-            // Its CLOSE was missed.
+            // Its CLOSE was missed, or fell into a gap.
             Some(Verdict { by: life.end.first_fin, how: None, time_wait: None, error: None })
         };
     };
     let stats = life.stats.unwrap_or_default();
     let error = stats.error;
     match from {
-        State::Listen | State::Closed => plain(Some(By::Local), Some(How::Closed), error),
+        State::Listen if error == Errno::new(libc::ECONNABORTED) => plain(Some(By::Kernel), Some(How::Closed), error),
+        // Another error of a listener is of the time when it was connected (`tcp_disconnect`).
+        State::Listen | State::Closed => plain(Some(By::Local), Some(How::Closed), None),
         State::SynSent => {
             let (by, how) = connecting(&stats);
             plain(Some(by), Some(how), error)
@@ -184,7 +188,8 @@ fn connected(life: &Life, from: State, stats: &Stats) -> Verdict {
     if queued && life.role == Some(Role::Server) && end.listener_gone && stats.unheld && !life.was_accepted() {
         return verdict(By::Local, How::Unaccepted);
     }
-    if end.reset_received {
+    // Of MPTCP a reset ends a subflow; what it is to the connection is told by what follows.
+    if end.reset_received && life.transport == Transport::Tcp {
         return verdict(By::Peer, How::Reset);
     }
     match from {
@@ -192,8 +197,14 @@ fn connected(life: &Life, from: State, stats: &Stats) -> Verdict {
         State::Closing => waits(By::Local),
         State::FinWait2 if stats.fin_received => waits(By::Local),
         _ if end.reset_sent => verdict(By::Local, How::Reset),
+        _ if end.reset_received => verdict(By::Peer, How::Reset),
         // An orphan becomes a timewait socket at once (`tcp_close`).
         State::FinWait2 => waits(By::Local),
+        // No process had it, no packet ended it: the kernel dropped it when it was made (`tcp_v4_syn_recv_sock`,
+        // `subflow_syn_recv_sock`).
+        State::SynReceived if life.role == Some(Role::Server) && stats.unheld && !life.was_accepted() => {
+            verdict(By::Kernel, How::Aborted)
+        }
         _ => Verdict { by: fin, how: None, time_wait: Some(false), error: None },
     }
 }

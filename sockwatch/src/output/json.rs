@@ -1,8 +1,8 @@
 //! JSON lines. Their fields are a promise to scripts: added to, never renamed or removed.
 
-mod escape;
+pub(crate) mod escape;
 mod parts;
-mod stamp;
+pub(crate) mod stamp;
 #[cfg(test)]
 mod tests;
 
@@ -18,11 +18,8 @@ use self::{
     parts::{Close, Doer, End, ErrorName, Holders, Id, Name, Owner, Path, family},
     stamp::{Stamp, Today, Wall},
 };
-use super::{Degraded, Format, Occurrence, Start, Summary, moment::Moment};
-use crate::{
-    clock::Clock,
-    lifecycle::{Life, Milestone, Origin, Phase, Role, Signal, SignalKind},
-};
+use super::{Degraded, Format, Occurrence, Scene, Start, Summary, moment::Moment};
+use crate::lifecycle::{Life, Milestone, Origin, Phase, Role, Signal, SignalKind};
 
 /// One object a line, `type` first. What is not known is null; times are UTC.
 #[derive(Debug, Default)]
@@ -30,6 +27,8 @@ pub struct Json {
     /// The line being written: it reaches the output whole.
     line: Vec<u8>,
     today: Cell<Today>,
+    /// Sockets are shown with what waits in their queues.
+    queues: bool,
 }
 
 impl Json {
@@ -39,12 +38,19 @@ impl Json {
         Self::default()
     }
 
+    /// With what waits in the queues of each socket: for sockets as they are, not as they were.
+    #[must_use]
+    pub fn with_queues() -> Self {
+        Self { queues: true, ..Self::default() }
+    }
+
     fn write(&mut self, out: &mut dyn Write, content: &impl Serialize) -> io::Result<()> {
         write_line(&mut self.line, out, content)
     }
 }
 
-fn write_line(line: &mut Vec<u8>, out: &mut dyn Write, content: &impl Serialize) -> io::Result<()> {
+/// Writes an object, in a line of its own, that can't drive a terminal. `line`: room for it.
+pub(crate) fn write_line(line: &mut Vec<u8>, out: &mut dyn Write, content: &impl Serialize) -> io::Result<()> {
     line.clear();
     content.serialize(&mut serde_json::Serializer::with_formatter(&mut *line, Visible))?;
     line.push(b'\n');
@@ -60,8 +66,8 @@ impl Format for Json {
         self.write(out, &StartLine { version, host, kernel, boot_id, probes, degraded })
     }
 
-    fn event(&mut self, out: &mut dyn Write, clock: &Clock, life: &Life, what: Occurrence<'_>) -> io::Result<()> {
-        let wall = Wall { clock, today: &self.today };
+    fn event(&mut self, out: &mut dyn Write, scene: &Scene, life: &Life, what: Occurrence<'_>) -> io::Result<()> {
+        let wall = Wall { scene, today: &self.today };
         let content = match what {
             Occurrence::Milestone(milestone) => EventLine::milestone(wall, life, milestone),
             Occurrence::Signal(signal) => EventLine::signal(wall, life, signal),
@@ -69,13 +75,20 @@ impl Format for Json {
         write_line(&mut self.line, out, &content)
     }
 
-    fn socket(&mut self, out: &mut dyn Write, clock: &Clock, life: &Life) -> io::Result<()> {
-        let wall = Wall { clock, today: &self.today };
-        write_line(&mut self.line, out, &SocketLine::new(wall, life))
+    fn socket(&mut self, out: &mut dyn Write, scene: &Scene, life: &Life) -> io::Result<()> {
+        let wall = Wall { scene, today: &self.today };
+        write_line(&mut self.line, out, &SocketLine::new(wall, life, self.queues))
     }
 
-    fn lost(&mut self, out: &mut dyn Write, clock: &Clock, count: u64, since: u64, until: u64) -> io::Result<()> {
-        let wall = Wall { clock, today: &self.today };
+    fn lost(
+        &mut self,
+        out: &mut dyn Write,
+        scene: &Scene,
+        count: Option<u64>,
+        since: u64,
+        until: u64,
+    ) -> io::Result<()> {
+        let wall = Wall { scene, today: &self.today };
         write_line(&mut self.line, out, &LostLine { count, since: wall.at(since), until: wall.at(until) })
     }
 
@@ -106,7 +119,7 @@ struct Unseen<'a> {
 #[derive(Serialize)]
 #[serde(tag = "type", rename = "lost")]
 struct LostLine<'a> {
-    count: u64,
+    count: Option<u64>,
     since: Stamp<'a>,
     until: Stamp<'a>,
 }
@@ -127,7 +140,7 @@ type Sometimes<T> = Option<Option<T>>;
 #[serde(tag = "type", rename = "event")]
 struct EventLine<'a> {
     time: Stamp<'a>,
-    socket: Id,
+    socket: Id<'a>,
     event: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<&'static str>,
@@ -141,7 +154,7 @@ struct EventLine<'a> {
     fd: Option<i32>,
     error: Option<ErrorName>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    listener: Sometimes<Id>,
+    listener: Sometimes<Id<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     backlog: Sometimes<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -165,7 +178,7 @@ impl<'a> EventLine<'a> {
         let (server, client) = (life.role == Some(Role::Server), life.role == Some(Role::Client));
         Self {
             time: wall.at(*time),
-            socket: Id(life.number),
+            socket: wall.id(life.number),
             event: phase.name(),
             from: None,
             to: None,
@@ -176,7 +189,7 @@ impl<'a> EventLine<'a> {
             process: actor.as_ref().map(Doer::new),
             fd: *fd,
             error: error.map(ErrorName),
-            listener: moment.has_listener().then(|| life.listener.map(Id)),
+            listener: moment.has_listener().then(|| life.listener.map(|id| wall.id(id))),
             backlog: at(Phase::Listen, true).map(|()| now?.backlog),
             backlog_given: at(Phase::Listen, true).map(|()| now?.backlog_given),
             handshake_ns: at(Phase::Established, server).map(|()| now?.handshake_ns),
@@ -196,7 +209,7 @@ impl<'a> EventLine<'a> {
         };
         Self {
             time: wall.at(*time),
-            socket: Id(life.number),
+            socket: wall.id(life.number),
             event,
             from,
             to,
@@ -221,7 +234,7 @@ impl<'a> EventLine<'a> {
 #[derive(Serialize)]
 #[serde(tag = "type", rename = "socket")]
 struct SocketLine<'a> {
-    socket: Id,
+    socket: Id<'a>,
     cookie: Option<u64>,
     netns: Option<u32>,
     transport: &'static str,
@@ -229,7 +242,7 @@ struct SocketLine<'a> {
     role: Option<&'static str>,
     local: Option<End>,
     peer: Option<End>,
-    listener: Option<Id>,
+    listener: Option<Id<'a>>,
     process: Option<Owner<'a>>,
     fd: Option<i32>,
     path: Path<'a>,
@@ -252,7 +265,11 @@ struct SocketLine<'a> {
     close: Option<Close>,
     #[serde(skip_serializing_if = "Option::is_none")]
     holders: Sometimes<Holders<'a>>,
-    peer_socket: Option<Id>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recv_queue: Sometimes<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    send_queue: Sometimes<u32>,
+    peer_socket: Option<Id<'a>>,
     origin: &'static str,
     complete: bool,
 }
@@ -264,12 +281,12 @@ struct Payload {
 }
 
 impl<'a> SocketLine<'a> {
-    fn new(wall: Wall<'a>, life: &'a Life) -> Self {
+    fn new(wall: Wall<'a>, life: &'a Life, queues: bool) -> Self {
         let listener = (life.role == Some(Role::Listener)).then_some(life);
         let connected = matches!(life.role, Some(Role::Server | Role::Client));
         let snapshot = life.origin == Origin::Snapshot;
         Self {
-            socket: Id(life.number),
+            socket: wall.id(life.number),
             cookie: life.cookie,
             netns: life.netns,
             transport: life.transport.name(),
@@ -277,7 +294,7 @@ impl<'a> SocketLine<'a> {
             role: life.role.map(Role::name),
             local: life.local.map(End::new),
             peer: life.peer.map(End::new),
-            listener: life.listener.map(Id),
+            listener: life.listener.map(|id| wall.id(id)),
             process: life.owner.as_ref().map(Owner::new),
             fd: life.fd,
             path: Path { life, wall },
@@ -290,7 +307,7 @@ impl<'a> SocketLine<'a> {
             lifetime_ns: life.lifetime_ns(),
             bytes: life.bytes().map(|bytes| Payload { received: bytes.received, sent: bytes.sent }),
             rtt_us: life.rtt_us(),
-            retransmits: life.stats.filter(|stats| stats.counted && connected).map(|stats| stats.retransmits),
+            retransmits: life.retransmits().filter(|_| connected),
             accepted: listener.map(|life| life.accepted),
             backlog: listener.and_then(|life| life.backlog),
             backlog_given: listener.and_then(|life| life.backlog_given),
@@ -298,7 +315,9 @@ impl<'a> SocketLine<'a> {
             dropped: listener.and_then(|life| life.stats).map(|stats| stats.drops),
             close: life.verdict().map(Close::new),
             holders: (snapshot || life.holders.is_some()).then(|| life.holders.as_deref().map(Holders)),
-            peer_socket: life.peer_socket.map(Id),
+            recv_queue: queues.then(|| life.queues().map(|(received, _)| received)),
+            send_queue: queues.then(|| life.queues().map(|(_, sent)| sent)),
+            peer_socket: life.peer_socket.map(|id| wall.id(id)),
             origin: if snapshot { "snapshot" } else { "traced" },
             complete: life.complete,
         }

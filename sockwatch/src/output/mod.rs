@@ -1,18 +1,25 @@
 //! What users read: text and JSON lines. Knows lives, not events.
 
-mod json;
-mod moment;
+pub(crate) mod json;
+mod list;
+pub(crate) mod moment;
 #[cfg(test)]
-mod stories;
-mod text;
+pub(crate) mod stories;
+pub(crate) mod text;
 
-use std::io::{self, Write};
+use std::{
+    fmt,
+    io::{self, Write},
+};
 
 pub use json::Json;
+pub(crate) use json::write_line;
+pub use list::{List, ListOptions};
 pub use text::{Text, TextOptions};
 
 use crate::{
     clock::Clock,
+    digits::Digits,
     lifecycle::{Life, Milestone, Report, Signal},
     select::Filter,
     untrusted::Untrusted,
@@ -31,7 +38,7 @@ pub enum View {
 }
 
 /// The first line: what this run can see.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Start {
     /// Of the host.
     pub host: Untrusted,
@@ -89,17 +96,24 @@ pub trait Format {
     ///
     /// # Errors
     /// See [`Self::start`].
-    fn event(&mut self, out: &mut dyn Write, clock: &Clock, life: &Life, what: Occurrence<'_>) -> io::Result<()>;
+    fn event(&mut self, out: &mut dyn Write, scene: &Scene, life: &Life, what: Occurrence<'_>) -> io::Result<()>;
     /// A whole life.
     ///
     /// # Errors
     /// See [`Self::start`].
-    fn socket(&mut self, out: &mut dyn Write, clock: &Clock, life: &Life) -> io::Result<()>;
+    fn socket(&mut self, out: &mut dyn Write, scene: &Scene, life: &Life) -> io::Result<()>;
     /// Events were lost.
     ///
     /// # Errors
     /// See [`Self::start`].
-    fn lost(&mut self, out: &mut dyn Write, clock: &Clock, count: u64, since: u64, until: u64) -> io::Result<()>;
+    fn lost(
+        &mut self,
+        out: &mut dyn Write,
+        scene: &Scene,
+        count: Option<u64>,
+        since: u64,
+        until: u64,
+    ) -> io::Result<()>;
     /// The last line.
     ///
     /// # Errors
@@ -107,24 +121,95 @@ pub trait Format {
     fn summary(&mut self, out: &mut dyn Write, summary: &Summary) -> io::Result<()>;
 }
 
+/// Where a socket lived: what tells it from those of other runs that are shown beside.
+#[derive(Clone, Debug)]
+pub struct Scene {
+    /// What the wall clock said.
+    pub clock: Clock,
+    /// What its sockets' ids begin with; nothing if there is one run.
+    pub prefix: String,
+}
+
+impl Scene {
+    /// The only one.
+    #[must_use]
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, prefix: String::new() }
+    }
+
+    /// The id that users see of the socket with this number.
+    #[must_use]
+    pub fn id(&self, number: u64) -> SocketId<'_> {
+        SocketId { prefix: &self.prefix, number }
+    }
+}
+
+/// A socket's id: `s12`; `2.s12` of the second of several recordings.
+#[derive(Clone, Copy, Debug)]
+pub struct SocketId<'a> {
+    prefix: &'a str,
+    number: u64,
+}
+
+impl fmt::Display for SocketId<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.prefix)?;
+        f.write_str(Digits::new().text("s").number(self.number).as_str())
+    }
+}
+
+/// Takes what runs tell of their sockets.
+pub trait Sink {
+    /// Something to tell.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    fn report(&mut self, scene: &Scene, report: Report<'_>) -> io::Result<()>;
+
+    /// Whether it wants no more.
+    fn is_done(&self) -> bool {
+        false
+    }
+
+    /// Whether it does something with signals: almost every event makes one.
+    fn wants_signals(&self) -> bool {
+        true
+    }
+
+    /// Whether it looks at the lives that are open, beside what is reported.
+    fn looks_at_lives(&self) -> bool {
+        false
+    }
+
+    /// Hands on what is buffered.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Chooses what is shown, and has it written.
 pub struct Show<W: Write> {
     out: W,
     format: Box<dyn Format>,
     view: View,
-    filter: Filter,
-    clock: Clock,
+    /// None: everything passes.
+    filter: Option<Filter>,
     limit: Option<u64>,
     sockets: u64,
     closed: u64,
     lost: u64,
     incomplete: u64,
+    gaps: u64,
 }
 
 impl<W: Write> Show<W> {
     /// Shows what passes the filter.
-    pub fn new(out: W, format: Box<dyn Format>, view: View, filter: Filter, clock: Clock) -> Self {
-        Self { out, format, view, filter, clock, limit: None, sockets: 0, closed: 0, lost: 0, incomplete: 0 }
+    pub fn new(out: W, format: Box<dyn Format>, view: View, filter: Filter) -> Self {
+        let filter = Some(filter).filter(|filter| !filter.is_empty());
+        Self { out, format, view, filter, limit: None, sockets: 0, closed: 0, lost: 0, incomplete: 0, gaps: 0 }
     }
 
     /// Shows no more than this many lives that ended, nor what happens after the last of them.
@@ -132,12 +217,6 @@ impl<W: Write> Show<W> {
     pub fn limit(mut self, limit: Option<u64>) -> Self {
         self.limit = limit;
         self
-    }
-
-    /// Whether as many lives ended as were asked for.
-    #[must_use]
-    pub fn is_done(&self) -> bool {
-        self.limit.is_some_and(|limit| self.closed >= limit)
     }
 
     /// Writes the first line.
@@ -148,58 +227,16 @@ impl<W: Write> Show<W> {
         self.format.start(&mut self.out, start)
     }
 
-    /// Shows a report, if it is asked for.
-    ///
-    /// # Errors
-    /// See [`Self::start`].
-    pub fn report(&mut self, report: Report<'_>) -> io::Result<()> {
-        let after_the_end = match &report {
-            Report::Milestone { .. } | Report::Signal { .. } => true,
-            Report::Socket(life) => life.destroyed.is_some(),
-            Report::Lost { .. } => false,
-        };
-        if after_the_end && self.is_done() {
-            return Ok(());
-        }
-        match report {
-            Report::Milestone { life, index } => {
-                if self.view != View::Closed && self.filter.matches(life) {
-                    self.milestones(life, index + 1)?;
-                }
-                Ok(())
-            }
-            Report::Signal { life, signal } => {
-                if self.view == View::States && self.filter.matches(life) {
-                    self.milestones(life, 0)?;
-                    self.format.event(&mut self.out, &self.clock, life, Occurrence::Signal(signal))?;
-                }
-                Ok(())
-            }
-            Report::Socket(life) => {
-                if self.filter.matches(life) {
-                    if self.view != View::Closed {
-                        self.milestones(life, life.path.len())?;
-                    }
-                    self.sockets += 1;
-                    self.closed += u64::from(life.destroyed.is_some());
-                    self.incomplete += u64::from(!life.complete);
-                    self.format.socket(&mut self.out, &self.clock, life)?;
-                }
-                Ok(())
-            }
-            Report::Lost { count, since, until } => {
-                self.lost += count;
-                self.format.lost(&mut self.out, &self.clock, count, since, until)
-            }
-        }
+    fn passes(&self, life: &Life) -> bool {
+        self.filter.as_ref().is_none_or(|filter| filter.matches(life))
     }
 
     /// Shows the milestones up to `end` that were not shown yet. A socket that passes the filter only now (a client has no
     /// local port before it is connected) is told from its beginning.
-    fn milestones(&mut self, life: &mut Life, end: usize) -> io::Result<()> {
+    fn milestones(&mut self, scene: &Scene, life: &mut Life, end: usize) -> io::Result<()> {
         while life.told < end {
             let milestone = &life.path[life.told];
-            self.format.event(&mut self.out, &self.clock, life, Occurrence::Milestone(milestone))?;
+            self.format.event(&mut self.out, scene, life, Occurrence::Milestone(milestone))?;
             life.told += 1;
         }
         Ok(())
@@ -210,18 +247,73 @@ impl<W: Write> Show<W> {
     /// # Errors
     /// See [`Self::start`].
     pub fn finish(&mut self, events: u64) -> io::Result<Summary> {
-        let complete = self.lost == 0 && self.incomplete == 0;
+        let complete = self.gaps == 0 && self.incomplete == 0;
         let summary = Summary { events, sockets: self.sockets, lost: self.lost, complete };
         self.format.summary(&mut self.out, &summary)?;
         self.out.flush()?;
         Ok(summary)
     }
 
-    /// Hands on what is buffered.
-    ///
-    /// # Errors
-    /// See [`Self::start`].
-    pub fn flush(&mut self) -> io::Result<()> {
+    /// Events that were lost, as far as was told.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+}
+
+impl<W: Write> Sink for Show<W> {
+    fn wants_signals(&self) -> bool {
+        self.view == View::States
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
+    }
+
+    fn is_done(&self) -> bool {
+        self.limit.is_some_and(|limit| self.closed >= limit)
+    }
+
+    fn report(&mut self, scene: &Scene, report: Report<'_>) -> io::Result<()> {
+        let after_the_end = match &report {
+            Report::Milestone { .. } | Report::Signal { .. } => true,
+            Report::Socket(life) => life.destroyed.is_some(),
+            Report::Lost { .. } => false,
+        };
+        if after_the_end && self.is_done() {
+            return Ok(());
+        }
+        match report {
+            Report::Milestone { life, index } => {
+                if self.view != View::Closed && self.passes(life) {
+                    self.milestones(scene, life, index + 1)?;
+                }
+                Ok(())
+            }
+            Report::Signal { life, signal } => {
+                if self.view == View::States && self.passes(life) {
+                    self.milestones(scene, life, 0)?;
+                    self.format.event(&mut self.out, scene, life, Occurrence::Signal(signal))?;
+                }
+                Ok(())
+            }
+            Report::Socket(life) => {
+                if self.passes(life) {
+                    if self.view != View::Closed {
+                        self.milestones(scene, life, life.path.len())?;
+                    }
+                    self.sockets += 1;
+                    self.closed += u64::from(life.destroyed.is_some());
+                    self.incomplete += u64::from(!life.complete);
+                    self.format.socket(&mut self.out, scene, life)?;
+                }
+                Ok(())
+            }
+            Report::Lost { count, since, until } => {
+                self.gaps += 1;
+                self.lost = self.lost.saturating_add(count.unwrap_or(0));
+                self.format.lost(&mut self.out, scene, count, since, until)
+            }
+        }
     }
 }

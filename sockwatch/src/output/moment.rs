@@ -8,24 +8,24 @@ use crate::{
 
 /// A milestone of a life.
 #[derive(Clone, Copy)]
-pub(super) struct Moment<'a> {
-    pub(super) life: &'a Life,
-    pub(super) milestone: &'a Milestone,
+pub(crate) struct Moment<'a> {
+    pub(crate) life: &'a Life,
+    pub(crate) milestone: &'a Milestone,
 }
 
 impl<'a> Moment<'a> {
     /// A milestone of this life, which need not be one that its path keeps.
-    pub(super) fn of(life: &'a Life, milestone: &'a Milestone) -> Self {
+    pub(crate) fn of(life: &'a Life, milestone: &'a Milestone) -> Self {
         Self { life, milestone }
     }
 
     /// The life, as far as it tells of this moment.
-    pub(super) fn life_now(&self) -> Option<&'a Life> {
+    pub(crate) fn life_now(&self) -> Option<&'a Life> {
         self.milestone.then.is_none().then_some(self.life)
     }
 
     /// The socket's own end.
-    pub(super) fn local(&self) -> Option<Endpoint> {
+    pub(crate) fn local(&self) -> Option<Endpoint> {
         match self.milestone.phase {
             Phase::Bind => self.milestone.asked,
             _ => self.milestone.then.as_ref().map_or(self.life.local, |then| then.local),
@@ -33,7 +33,7 @@ impl<'a> Moment<'a> {
     }
 
     /// The other end.
-    pub(super) fn peer(&self) -> Option<Endpoint> {
+    pub(crate) fn peer(&self) -> Option<Endpoint> {
         match self.milestone.phase {
             Phase::Bind | Phase::Listen => None,
             _ => self.milestone.then.as_ref().map_or(self.life.peer, |then| then.peer),
@@ -41,13 +41,13 @@ impl<'a> Moment<'a> {
     }
 
     /// Whether this step of a server socket leads back to a listener.
-    pub(super) fn has_listener(&self) -> bool {
+    pub(crate) fn has_listener(&self) -> bool {
         let from_listener = matches!(self.milestone.phase, Phase::SynReceived | Phase::Established | Phase::Accept);
         from_listener && self.life.role == Some(Role::Server)
     }
 
     /// How it ended, if this is the end.
-    pub(super) fn verdict(&self) -> Option<Verdict> {
+    pub(crate) fn verdict(&self) -> Option<Verdict> {
         if self.milestone.phase != Phase::Close {
             return None;
         }
@@ -56,7 +56,7 @@ impl<'a> Moment<'a> {
 
     /// When what ends here began: the connection, or else the attempt at one, or the listening. None if that was not
     /// seen.
-    pub(super) fn began(&self) -> Option<Time> {
+    pub(crate) fn began(&self) -> Option<Time> {
         let before = || {
             let path = self.life.path.iter().rev();
             path.filter(|other| other.time <= self.milestone.time && other.error.is_none())

@@ -5,23 +5,26 @@
 
 mod closed;
 mod path;
-mod table;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
-mod words;
+pub(crate) mod words;
 
-use std::io::{self, Write};
+use std::{
+    fmt::{self, Display},
+    io::{self, Write},
+};
 
 use anstyle::{AnsiColor, Style};
 use jiff::{civil, tz::TimeZone};
 
 use self::{
-    table::{Cell, Column, Table},
+    table::{Column, Table},
     words::counted,
 };
-use super::{Format, Occurrence, Start, Summary, View};
+use super::{Format, Occurrence, Scene, Start, Summary, View};
 use crate::{
-    clock::Clock,
+    digits::Digits,
     event::{Actor, Time},
     lifecycle::Life,
 };
@@ -69,19 +72,19 @@ impl Text {
         Self { view, zone, table: Table::new(columns, color, width), titled: None }
     }
 
-    fn wall(&self, clock: &Clock, time: Time) -> civil::DateTime {
-        self.zone.to_datetime(clock.wall(time))
+    fn wall(&self, scene: &Scene, time: Time) -> civil::DateTime {
+        self.zone.to_datetime(scene.clock.wall(time))
     }
 
-    /// Writes a row; above the first one, and when another day begins, the titles.
-    fn row(&mut self, out: &mut dyn Write, when: Option<civil::DateTime>, cells: &[Cell<'_>]) -> io::Result<()> {
+    /// Begins a row; above the first one, and when another day begins, are the titles.
+    fn row(&mut self, out: &mut dyn Write, when: Option<civil::DateTime>) -> io::Result<&mut Table> {
         let date = when.map(civil::DateTime::date);
         if self.titled.is_none_or(|titled| date.is_some() && titled != date) {
             let first = date.map_or_else(|| "TIME".into(), |date| format!("TIME {date}"));
             self.table.titles(out, &first)?;
             self.titled = Some(date);
         }
-        self.table.row(out, cells)
+        Ok(&mut self.table)
     }
 }
 
@@ -90,23 +93,30 @@ impl Format for Text {
         Ok(())
     }
 
-    fn event(&mut self, out: &mut dyn Write, clock: &Clock, life: &Life, what: Occurrence<'_>) -> io::Result<()> {
+    fn event(&mut self, out: &mut dyn Write, scene: &Scene, life: &Life, what: Occurrence<'_>) -> io::Result<()> {
         match what {
-            Occurrence::Milestone(milestone) => self.milestone(out, clock, life, milestone),
-            Occurrence::Signal(signal) => self.signal(out, clock, life, signal),
+            Occurrence::Milestone(milestone) => self.milestone(out, scene, life, milestone),
+            Occurrence::Signal(signal) => self.signal(out, scene, life, signal),
         }
     }
 
-    fn socket(&mut self, out: &mut dyn Write, clock: &Clock, life: &Life) -> io::Result<()> {
+    fn socket(&mut self, out: &mut dyn Write, scene: &Scene, life: &Life) -> io::Result<()> {
         match self.view {
-            View::Path | View::States => self.rest(out, clock, life),
-            View::Closed => self.whole(out, clock, life),
+            View::Path | View::States => self.rest(out, scene, life),
+            View::Closed => self.whole(out, scene, life),
         }
     }
 
-    fn lost(&mut self, out: &mut dyn Write, clock: &Clock, count: u64, since: u64, until: u64) -> io::Result<()> {
-        let [since, until] = [since, until].map(|time| time_of_day(self.wall(clock, time)));
-        let lost = counted(count, "event");
+    fn lost(
+        &mut self,
+        out: &mut dyn Write,
+        scene: &Scene,
+        count: Option<u64>,
+        since: u64,
+        until: u64,
+    ) -> io::Result<()> {
+        let [since, until] = [since, until].map(|time| time_of_day(self.wall(scene, time)));
+        let lost = count.map_or_else(|| "events were".into(), |count| counted(count, "event"));
         let text = format!("— {lost} lost between {since} and {until}: sockets of this time may be incomplete —");
         self.table.remark(out, &text, WARNING)
     }
@@ -117,22 +127,36 @@ impl Format for Text {
 }
 
 /// Microseconds: within a millisecond much can happen.
-fn time_of_day(when: civil::DateTime) -> String {
-    let (hour, minute, second, micro) = (when.hour(), when.minute(), when.second(), when.subsec_nanosecond() / 1000);
-    format!("{hour:02}:{minute:02}:{second:02}.{micro:06}")
+pub(crate) fn time_of_day(when: civil::DateTime) -> impl Display {
+    fmt::from_fn(move |f| {
+        let [hour, minute, second] = [when.hour(), when.minute(), when.second()].map(i8::unsigned_abs).map(u64::from);
+        let microsecond = u64::from(when.subsec_nanosecond().unsigned_abs() / 1000);
+        let text = Digits::new().padded(hour, 2).text(":").padded(minute, 2).text(":").padded(second, 2);
+        f.write_str(text.text(".").padded(microsecond, 6).as_str())
+    })
 }
 
-fn socket_cell(life: &Life) -> Cell<'static> {
-    Cell::new(words::id(Some(life.number))).style(Style::new().bold())
+/// The time at which a socket was destroyed, and the socket.
+fn begin(row: &mut Table, scene: &Scene, life: &Life, when: Option<civil::DateTime>) {
+    match when {
+        Some(when) => row.add(time_of_day(when), PLAIN),
+        None if life.vanished => row.add_text("?", PLAIN),
+        None => row.add_text("-", PLAIN),
+    }
+    row.add(scene.id(life.number), Style::new().bold());
 }
 
-fn owner_cell(owner: Option<&Actor>) -> Cell<'static> {
-    owner
-        .map_or_else(|| Cell::new("-"), |owner| Cell::new(format!("({})", words::process(&owner.process))).style(QUIET))
+/// The process that did something; none: the kernel did it by itself, to a socket of its owner.
+fn actor(row: &mut Table, actor: Option<&Actor>, owner: Option<&Actor>) {
+    match (actor, owner) {
+        (Some(actor), _) => row.add(words::process(&actor.process), PLAIN),
+        (None, Some(owner)) => row.add(format_args!("({})", words::process(&owner.process)), QUIET),
+        (None, None) => row.add_text("-", PLAIN),
+    }
 }
 
 /// Who holds it, where that says more than its owner.
-fn holders(life: &Life) -> Option<String> {
+pub(crate) fn holders(life: &Life) -> Option<String> {
     let holders = life.holders.as_deref()?;
     match holders {
         [] => Some("held by no process".into()),

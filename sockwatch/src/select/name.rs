@@ -1,6 +1,7 @@
 //! Names of processes, and globs of them.
 
 use std::{
+    fmt,
     iter::Peekable,
     str::{Chars, FromStr},
 };
@@ -12,7 +13,11 @@ const KERNEL_KEEPS: usize = 15;
 
 /// A whole name, or a glob.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct NamePattern(Kind);
+pub struct NamePattern {
+    kind: Kind,
+    /// As it was written.
+    text: Box<str>,
+}
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Kind {
@@ -56,10 +61,16 @@ impl NamePattern {
     /// Whether a process's name is meant.
     #[must_use]
     pub fn matches(&self, name: &Untrusted) -> bool {
-        match &self.0 {
+        match &self.kind {
             Kind::Whole(whole) => **whole == *name.as_bytes(),
             Kind::Glob(steps) => matches(steps, &name.to_text()),
         }
+    }
+}
+
+impl fmt::Display for NamePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text)
     }
 }
 
@@ -75,7 +86,8 @@ impl FromStr for NamePattern {
         }
         if !text.contains(['*', '?', '[']) {
             let name = text.as_bytes();
-            return Ok(Self(Kind::Whole(name[..name.len().min(KERNEL_KEEPS)].into())));
+            let kind = Kind::Whole(name[..name.len().min(KERNEL_KEEPS)].into());
+            return Ok(Self { kind, text: text.into() });
         }
         let mut steps = Vec::new();
         let mut rest = text.chars().peekable();
@@ -88,7 +100,7 @@ impl FromStr for NamePattern {
                 other => steps.push(Step::One(Class::Is(other))),
             }
         }
-        Ok(Self(Kind::Glob(steps.into())))
+        Ok(Self { kind: Kind::Glob(steps.into()), text: text.into() })
     }
 }
 

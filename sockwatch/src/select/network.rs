@@ -1,6 +1,6 @@
 //! An address, or a range of them.
 
-use std::{net::IpAddr, str::FromStr};
+use std::{fmt, net::IpAddr, str::FromStr};
 
 /// The addresses that begin with the same bits: `10.0.0.0/8`, or one address alone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,6 +53,12 @@ fn first(address: IpAddr, prefix: u8) -> IpAddr {
         IpAddr::V6(address) => {
             IpAddr::V6((address.to_bits() & u128::MAX.checked_shl(hidden(u128::BITS)).unwrap_or(0)).into())
         }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.first, self.prefix)
     }
 }
 

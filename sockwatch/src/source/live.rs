@@ -1,10 +1,17 @@
 //! Events from the running kernel.
 
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
+use super::{
+    Step,
+    existing::{self, Picture, understood},
+};
 use crate::{
-    clock::boot_time,
-    event::{Event, Time, What, decode},
+    clock::{Clock, boot_time},
+    event::{Event, Sock, Time, What, decode},
     identity::Identities,
     kernel::{Found, Iterators, Loaded, Losses, Ring},
 };
@@ -20,17 +27,23 @@ const HELD_UP: Duration = Duration::from_millis(5);
 /// How many events are taken in one go, so that a flood can't keep what was learnt from being shown.
 const MOST: u64 = 100_000;
 
+/// How often to ask whether threads still sleep in accept since before the trace.
+const ASK: Duration = Duration::from_millis(500);
+
 /// The kernel as a source.
 pub struct Live {
     ring: Ring,
     losses: Losses,
     iterators: Iterators,
     identities: Identities,
+    clock: Clock,
     looks: tokio::time::Interval,
     events: u64,
     missed: u64,
     counted: Time,
     unreadable: u64,
+    /// When to ask next, as long as there are any.
+    asks: Option<Instant>,
 }
 
 /// What a look at the existing sockets found.
@@ -42,10 +55,32 @@ pub struct Survey {
     pub unseen: Vec<String>,
 }
 
+/// What happened, in the order in which the kernel told it, together with what was found to exist, in the order of time. What
+/// happened to one socket stays in its order, whatever the times say: the clock that BPF programs read is not the same on two
+/// processors to the nanosecond (`ktime_get_boot_fast_ns`, see kernel/time/timekeeping.c), and one may take over from the other
+/// between two steps of a socket.
+fn in_order(happened: Vec<Event>, exist: Vec<Event>) -> Vec<Event> {
+    let mut latest: HashMap<u64, Time> = HashMap::new();
+    let happened = happened.into_iter().map(|event| {
+        let at = match event.what.addr() {
+            Some(addr) => {
+                let latest = latest.entry(addr).or_default();
+                *latest = event.time.max(*latest);
+                *latest
+            }
+            None => event.time,
+        };
+        (at, event)
+    });
+    let mut all: Vec<(Time, Event)> = happened.chain(exist.into_iter().map(|event| (event.time, event))).collect();
+    all.sort_by_key(|&(at, _)| at);
+    all.into_iter().map(|(_, event)| event).collect()
+}
+
 impl Live {
-    /// From loaded programs.
+    /// From loaded programs. The clock is the one that what follows is shown by, until it says that it was set.
     #[must_use]
-    pub fn new(loaded: Loaded) -> Self {
+    pub fn new(loaded: Loaded, clock: Clock) -> Self {
         let Loaded { ring, losses, iterators, attached: _, missing: _ } = loaded;
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -55,11 +90,13 @@ impl Live {
             losses,
             iterators,
             identities: Identities::new(),
+            clock,
             looks,
             events: 0,
             missed: 0,
             counted,
             unreadable: 0,
+            asks: Some(Instant::now()),
         }
     }
 
@@ -70,34 +107,39 @@ impl Live {
     }
 
     /// Gives the sockets that exist, together with the events that came meanwhile, in the order of time.
-    pub fn survey(&mut self, take: &mut dyn FnMut(Event)) -> Survey {
-        let Found { records, unseen } = self.iterators.run(true);
-        let mut sockets = 0;
-        let mut events = Vec::new();
-        self.ring.drain(|record| {
-            self.events += 1;
+    pub fn survey(&mut self, take: &mut dyn FnMut(Step)) -> Survey {
+        let (events, sockets, unseen) = self.gather(true);
+        let time = events.last().map_or(0, |event| event.time).max(boot_time().unwrap_or(0));
+        for event in events {
+            take(Step::Event(event));
+        }
+        take(Step::Event(Event { time, what: What::Surveyed }));
+        Survey { sockets, unseen }
+    }
+
+    /// The sockets that exist, and the events that came before or meanwhile, in the order of time; how many sockets, and what
+    /// could not be looked at. `holders`: with the processes that hold them.
+    fn gather(&mut self, holders: bool) -> (Vec<Event>, usize, Vec<String>) {
+        let Found { records, unseen } = self.iterators.run(holders);
+        let Self { ring, identities, events: received, unreadable, .. } = self;
+        let mut happened = Vec::new();
+        ring.drain(|record| {
+            *received += 1;
             match decode(record) {
-                Ok(event) => events.push(self.identities.resolve(event)),
-                Err(_) => self.unreadable += 1,
+                Ok(event) => happened.push(identities.resolve(event)),
+                Err(_) => *unreadable += 1,
             }
             true
         });
-        for record in &records {
-            match decode(record) {
-                Ok(event) => {
-                    sockets += 1;
-                    events.push(self.identities.resolve(event));
-                }
-                Err(_) => self.unreadable += 1,
-            }
-        }
-        events.sort_by_key(|event| event.time);
-        let time = events.last().map_or(0, |event| event.time).max(boot_time().unwrap_or(0));
-        for event in events {
-            take(event);
-        }
-        take(Event { time, what: What::Surveyed });
-        Survey { sockets, unseen }
+        // After those: a process that became another program did so before it was found.
+        let (exist, not_understood) = understood(&records, identities, &|_| true);
+        *unreadable += not_understood;
+        (in_order(happened, exist), records.len(), unseen)
+    }
+
+    /// The sockets that exist at this moment and pass, and who holds them.
+    pub fn picture(&mut self, wanted: &dyn Fn(&Sock) -> bool) -> Picture {
+        existing::picture(&mut self.iterators, &mut self.identities, wanted)
     }
 
     /// Waits until it is time to look into the ring.
@@ -112,8 +154,16 @@ impl Live {
         }
     }
 
-    /// Gives the events that wait, and what was lost since the last time. Returns a time up to which all were given.
-    pub fn read(&mut self, take: &mut dyn FnMut(Event)) -> Time {
+    /// Gives the events that wait, and what was lost since the last time.
+    pub fn read(&mut self, take: &mut dyn FnMut(Step)) {
+        self.look(take);
+        if self.asks.is_some_and(|at| at <= Instant::now()) {
+            self.asks = self.iterators.let_sleepers_go().then(|| Instant::now() + ASK);
+        }
+    }
+
+    /// As above. Returns a time up to which all were given.
+    fn look(&mut self, take: &mut dyn FnMut(Step)) -> Time {
         let mut seen = boot_time().unwrap_or(0);
         let mut last = 0;
         let mut taken = 0;
@@ -122,7 +172,7 @@ impl Live {
             match decode(record) {
                 Ok(event) => {
                     last = event.time;
-                    take(self.identities.resolve(event));
+                    take(Step::Event(self.identities.resolve(event)));
                 }
                 Err(_) => self.unreadable += 1,
             }
@@ -138,37 +188,66 @@ impl Live {
         let count = missed - self.missed + std::mem::take(&mut self.unreadable);
         if count > 0 {
             let time = boot_time().unwrap_or(counting);
-            take(Event { time, what: What::Lost { count, since: self.counted } });
+            take(Step::Event(Event { time, what: What::Lost { count: Some(count), since: self.counted } }));
             self.missed = missed;
         }
         self.counted = counting;
+        if let Some(offset) = self.clock.was_set() {
+            self.clock.step(counting, offset);
+            take(Step::Clock { since: counting, offset });
+        }
+        take(Step::Settled { now: seen, events: self.events });
         seen
     }
 
     /// The last look: gives every event up to now, and then the state that every socket is in.
-    pub fn read_last(&mut self, take: &mut dyn FnMut(Event)) {
+    pub fn read_last(&mut self, take: &mut dyn FnMut(Step)) {
         let stop = boot_time().unwrap_or(Time::MAX);
         loop {
             let before = self.events;
-            let seen = self.read(take);
+            let seen = self.look(take);
             if seen >= stop || self.events - before < MOST {
                 break;
             }
         }
         // In the order of time with what came meanwhile: a socket that began in between is known from its start.
-        let records = self.iterators.run(false).records;
-        let mut events = Vec::new();
-        self.read(&mut |event| events.push(event));
-        for record in &records {
-            match decode(record) {
-                Ok(event) => events.push(self.identities.resolve(event)),
-                Err(_) => self.unreadable += 1,
-            }
-        }
-        events.sort_by_key(|event| event.time);
-        events.into_iter().for_each(&mut *take);
+        let (events, ..) = self.gather(false);
+        events.into_iter().map(Step::Event).for_each(&mut *take);
         // A processor that was held up in the midst of writing a record hides those behind it.
         std::thread::sleep(HELD_UP);
         self.read(take);
+        take(Step::End);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Key, Mark, State};
+
+    fn step(addr: u64, time: Time, to: State) -> Event {
+        let key = Key { id: addr, addr };
+        Event { time, what: What::Step { key, parent: 0, from: State::Established, to, by: None } }
+    }
+
+    #[test]
+    fn what_one_socket_does_stays_in_its_order_where_the_clocks_of_two_processors_differ() {
+        let happened = vec![
+            step(1, 100, State::FinWait1),
+            step(2, 110, State::CloseWait),
+            step(1, 99, State::FinWait2),
+            step(3, 90, State::CloseWait),
+        ];
+        let seen = |time| Event {
+            time,
+            what: What::Mark {
+                key: Key { id: 9, addr: 9 },
+                mptcp: 0,
+                state: State::Established,
+                mark: Mark::Retransmit,
+            },
+        };
+        let ordered = in_order(happened, vec![seen(95), seen(105)]);
+        assert_eq!(ordered.iter().map(|event| event.time).collect::<Vec<_>>(), [90, 95, 100, 99, 105, 110]);
     }
 }

@@ -89,6 +89,7 @@ fn explain(error: &Error, args: &[OsString]) -> String {
             let why = error.source().map(ToString::to_string).unwrap_or_default();
             format!("invalid value '{value}' for '{argument}'{}", list(": ", &why))
         }
+        ErrorKind::MissingRequiredArgument => format!("{argument} is missing; {help}"),
         ErrorKind::TooManyValues => format!("'{argument}' takes no value; {help}"),
         ErrorKind::ArgumentConflict => format!("'{argument}' can be given only once; {help}"),
         ErrorKind::InvalidUtf8 => format!("an argument is not valid UTF-8; {help}"),

@@ -11,7 +11,7 @@ fn parse(line: &str) -> Result<Cli, Refusal> {
 fn trace(line: &str) -> Trace {
     match parse(&format!("sockwatch trace {line}")).unwrap().command {
         Command::Trace(trace) => trace,
-        Command::Doctor(_) => panic!("{line}"),
+        _ => panic!("{line}"),
     }
 }
 
@@ -32,9 +32,12 @@ fn the_command_line_is_sound() {
 #[test]
 fn trace_alone_shows_everything_until_it_is_stopped() {
     let trace = trace("");
-    assert_eq!((trace.json, trace.view, trace.no_color, trace.utc), (false, View::Path, false, false));
-    assert_eq!((trace.buffer, trace.probes), (16 << 20, ProbeChoice::Auto));
-    assert_eq!((trace.duration, trace.count, trace.command.len()), (None, None, 0));
+    assert_eq!(
+        (trace.output.json, trace.output.view, trace.output.no_color, trace.output.utc),
+        (false, View::Path, false, false)
+    );
+    assert_eq!((trace.tracing.buffer, trace.tracing.probes), (16 << 20, ProbeChoice::Auto));
+    assert_eq!((trace.tracing.duration, trace.tracing.count, trace.tracing.command.len()), (None, None, 0));
     assert!(trace.filters.build().unwrap().is_empty());
 }
 
@@ -43,11 +46,30 @@ fn every_option_means_what_it_says() {
     let trace = trace(
         "--json --view states --no-color --utc --duration 1.5s --count 3 --buffer 1M --probes tracepoints -- curl -s --json x",
     );
-    assert_eq!((trace.json, trace.view, trace.no_color, trace.utc), (true, View::States, true, true));
-    assert_eq!((trace.buffer, trace.probes), (1 << 20, ProbeChoice::Tracepoints));
-    assert_eq!((trace.duration, trace.count), (Some(Duration::from_millis(1500)), Some(3)));
-    assert_eq!(trace.command, ["curl", "-s", "--json", "x"]);
+    assert_eq!(
+        (trace.output.json, trace.output.view, trace.output.no_color, trace.output.utc),
+        (true, View::States, true, true)
+    );
+    assert_eq!((trace.tracing.buffer, trace.tracing.probes), (1 << 20, ProbeChoice::Tracepoints));
+    assert_eq!((trace.tracing.duration, trace.tracing.count), (Some(Duration::from_millis(1500)), Some(3)));
+    assert_eq!(trace.tracing.command, ["curl", "-s", "--json", "x"]);
     assert!(matches!(parse("sockwatch doctor --json").unwrap().command, Command::Doctor(Doctor { json: true })));
+}
+
+#[test]
+fn a_report_is_text_of_ten_rows_unless_it_is_told_otherwise() {
+    let report = |line: &str| match parse(&format!("sockwatch report {line}")).map(|cli| cli.command) {
+        Ok(Command::Report(report)) => Ok(report),
+        Ok(other) => panic!("{other:?}"),
+        Err(refusal) => Err(refusal.message),
+    };
+    let plain = report("a.swr").unwrap();
+    assert_eq!((plain.files, plain.json, plain.html, plain.top), (vec!["a.swr".into()], false, None, 10));
+    let told = report("a b --json --html page.html --top 3 --utc --failed --port 80").unwrap();
+    assert_eq!((told.files.len(), told.json, told.html, told.top), (2, true, Some("page.html".into()), 3));
+    assert_eq!(told.filters.build().unwrap().ports, [80]);
+    assert!(report("").unwrap_err().contains("<FILE>... is missing; see 'sockwatch report --help'"));
+    assert!(report("a --top 0").unwrap_err().contains("from 1 to 10000"));
 }
 
 #[test]
@@ -68,8 +90,14 @@ fn every_filter_arrives_with_all_its_values() {
 #[test]
 fn bad_usage_is_told_in_one_line_that_says_what_is_accepted() {
     for (line, told) in [
-        ("", "no command is given; the commands are: trace, doctor; see 'sockwatch --help'"),
-        ("trce", "unknown command 'trce'; the commands are: trace, doctor; see 'sockwatch --help'"),
+        (
+            "",
+            "no command is given; the commands are: trace, follow, list, record, replay, verify, repair, report, export, doctor; see 'sockwatch --help'",
+        ),
+        (
+            "trce",
+            "unknown command 'trce'; the commands are: trace, follow, list, record, replay, verify, repair, report, export, doctor; see 'sockwatch --help'",
+        ),
         ("--foo", "unexpected argument '--foo'; see 'sockwatch --help'"),
         ("--json trace", "unexpected argument '--json'; see 'sockwatch --help'"),
         ("trace --foo", "unexpected argument '--foo'; see 'sockwatch trace --help'"),
@@ -79,6 +107,13 @@ fn bad_usage_is_told_in_one_line_that_says_what_is_accepted() {
             "trace curl x",
             "unexpected argument 'curl'; a command to trace stands behind '--'; see 'sockwatch trace --help'",
         ),
+        ("follow", "<TARGET> is missing; see 'sockwatch follow --help'"),
+        (
+            "follow 10.0.0.4",
+            "invalid value '10.0.0.4' for '<TARGET>': a target is like 80, :80, tcp/80, 10.0.0.4:80 or [::1]:80",
+        ),
+        ("follow 65536", "invalid value '65536' for '<TARGET>': a port is a number from 1 to 65535"),
+        ("follow 80 81", "unexpected argument '81'; see 'sockwatch follow --help'"),
         ("doctor x", "unexpected argument 'x'; see 'sockwatch doctor --help'"),
         ("trace --json=1", "'--json' takes no value; see 'sockwatch trace --help'"),
         ("trace --json --json", "'--json' can be given only once; see 'sockwatch trace --help'"),
@@ -173,7 +208,7 @@ fn arguments_that_are_not_utf8_are_refused_but_for_the_command_that_is_run() {
     }
     let run = ["sockwatch", "trace", "--", "cat"].into_iter().map(OsString::from).chain([broken()]);
     let Command::Trace(trace) = parse_from(run).unwrap().command else { panic!() };
-    assert_eq!(trace.command, [OsString::from("cat"), broken()]);
+    assert_eq!(trace.tracing.command, [OsString::from("cat"), broken()]);
 }
 
 #[test]
@@ -228,5 +263,17 @@ fn trace_help_lists_every_option_below_its_heading() {
         found.sort_unstable();
         options.sort_unstable();
         assert_eq!(found, options, "{heading}\n{help}");
+    }
+}
+
+#[test]
+fn a_recordings_filter_has_nothing_looked_up_on_this_host() {
+    let filter = |words: &[&str]| filter_of(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+    for words in [&[][..], &["--uid=0"], &["--netns=4026531840", "--failed"], &["--port=80", "--process=ng*"]] {
+        assert_eq!(filter(words).expect("it is one that is recorded").words(), words);
+    }
+    let own = "--netns=/proc/self/ns/net";
+    for words in [&["--uid=root"][..], &["--uid", "root"], &[own], &["--netns", own], &["-p", "80"], &["--uid="]] {
+        assert!(filter(words).is_none(), "{words:?}");
     }
 }

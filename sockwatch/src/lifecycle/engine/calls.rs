@@ -2,8 +2,8 @@
 
 use super::Engine;
 use crate::{
-    event::{Actor, CallKind, Errno, Sock, State, Time},
-    lifecycle::life::{Milestone, Phase, Role},
+    event::{Actor, CallKind, Errno, Sock, State, Time, Transport},
+    lifecycle::life::{Life, Milestone, Phase, Role},
 };
 
 /// What comes with a call.
@@ -20,6 +20,13 @@ impl Engine {
         let Called { by, called, fd, error, backlog } = called;
         let failed_here = error.is_some() && call != CallKind::Accept;
         let birth = call != CallKind::Accept;
+        if let Some(&place) = self.by_addr.get(&sock.key.addr)
+            && is_another(self.life(place), call, error, sock)
+        {
+            // The end of the one that was at this address is missing.
+            self.life(place).complete = false;
+            self.end(time, place);
+        }
         let place = self.meet(time, sock, birth);
         let life = self.life(place);
         let mut milestone =
@@ -46,7 +53,11 @@ impl Engine {
                     life.role = Some(Role::Listener);
                     life.local = Some(sock.local);
                     life.backlog_given = Some(backlog.0);
-                    life.backlog = Some(backlog.1);
+                    // Of MPTCP the limit is that of the TCP listener beneath, which tells it only when it begins to listen.
+                    life.backlog = match life.transport {
+                        Transport::Mptcp => life.backlog.filter(|_| listening.is_some()),
+                        _ => Some(backlog.1),
+                    };
                 }
             }
             CallKind::Connect if life.state != State::Closed => {
@@ -64,9 +75,7 @@ impl Engine {
                 if called.is_some() && called == life.connect_called {
                     // The change to SYN_SENT has told of the call; this is why it came to nothing.
                     life.end.connect_failed = Some(error);
-                    if let Some(told) = life.path.iter_mut().rev().find(|told| told.phase == Phase::Connect) {
-                        told.error = error;
-                    }
+                    life.connect_failed(error);
                     return;
                 }
                 life.end.connect_failed = Some(error);
@@ -85,15 +94,22 @@ impl Engine {
                     life.accept_queue_ns = life.established.map(|established| time.saturating_sub(established));
                     life.owner = by;
                     life.fd = fd;
-                    let parent = life.parent;
-                    if let Some((place, number)) = parent
-                        && let Some(listener) = self.lives[place].as_mut().filter(|life| life.number == number)
-                    {
-                        listener.accepted += 1;
-                    }
+                    self.accepted(place);
                 }
             }
         }
         self.milestone(place, milestone);
+    }
+}
+
+/// Whether a call was on another socket than the one that was at its address: these calls don't succeed on that one.
+fn is_another(life: &Life, call: CallKind, error: Option<Errno>, sock: &Sock) -> bool {
+    let elsewhere = life.netns.is_some_and(|netns| netns != sock.netns);
+    let succeeded = error.is_none();
+    match call {
+        CallKind::Bind => elsewhere || succeeded && (life.role == Some(Role::Server) || life.state != State::Closed),
+        CallKind::Listen => elsewhere || succeeded && life.role == Some(Role::Server),
+        CallKind::Accept => elsewhere || succeeded && life.accept_seen,
+        CallKind::Connect => elsewhere,
     }
 }

@@ -14,11 +14,11 @@ use crate::{
     lifecycle::Life,
 };
 
-fn plans() -> impl Strategy<Value = Vec<Plan>> {
+pub(super) fn plans() -> impl Strategy<Value = Vec<Plan>> {
     vec((0..STORIES, 0..60 * MS, any::<u64>()), 1..16)
 }
 
-fn config(cases: u32) -> ProptestConfig {
+pub(super) fn config(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
@@ -33,6 +33,7 @@ fn read(town: &Town, count: usize, seed: u64) -> Watch {
         if dice.below(3) == 0 {
             watch.advance(now);
         }
+        watch.engine.check_weight();
     }
     watch
 }

@@ -3,7 +3,7 @@
 use nix::libc;
 
 use super::{
-    host::{Host, Socket, process},
+    host::{Host, Socket, at, process},
     seen::Watch,
 };
 use crate::event::{Errno, Mark, State};
@@ -193,4 +193,66 @@ fn a_missing_transition_leaves_the_rest_of_the_life_as_it_was() {
     let watch = Watch::all(&host);
     assert_eq!(watch.path(&client), "connect established close");
     assert_eq!(watch.ending(&client), "local fin time_wait");
+}
+
+#[test]
+fn a_reset_that_is_sent_when_the_socket_is_gone_already_is_its_end() {
+    // An orphan that waits for nothing (TCP_LINGER2): `tcp_done` comes before the answer to the peer.
+    let ending = client_ends(|host, client| {
+        host.step(client, State::FinWait1, Some(&process("curl", 200)));
+        host.step(client, State::FinWait2, None);
+        client.stats.orphan = true;
+        host.close(client, None);
+        host.destroyed(client);
+        host.mark(client, Mark::ResetSent);
+    });
+    assert_eq!(ending, "local reset");
+}
+
+#[test]
+fn a_reset_of_a_socket_at_the_same_address_is_not_that_of_the_one_before() {
+    let mut host = Host::new();
+    let mut first = host.client("10.0.0.1:5000", "10.0.0.2:80");
+    host.closes_first(&mut first, &process("curl", 200));
+    let mut second = host.socket();
+    second.sock.key.addr = first.sock.key.addr;
+    host.connect(&mut second, "10.0.0.2:80", &process("curl", 200));
+    host.connected(&mut second, "10.0.0.1:5001");
+    host.resets(&mut second, &process("curl", 200));
+    let watch = Watch::all(&host);
+    assert_eq!([watch.ending(&first), watch.ending(&second)], ["local fin time_wait", "local reset"]);
+}
+
+#[test]
+fn a_listener_is_ended_by_its_process_or_by_an_administrator() {
+    for (error, expected) in [(None, "local closed"), (Some(libc::ECONNABORTED), "kernel closed ECONNABORTED")] {
+        let mut host = Host::new();
+        let nginx = process("nginx", 100);
+        let mut listener = host.listener("10.0.0.1:80", &nginx);
+        host.stops_listening(&mut listener, &nginx);
+        listener.stats.error = error.map(Errno);
+        // `tcp_abort` goes to CLOSE twice.
+        host.close(&mut listener, None);
+        host.destroyed(&listener);
+        assert_eq!(Watch::all(&host).ending(&listener), expected);
+    }
+}
+
+#[test]
+fn a_client_that_became_a_listener_has_no_peer_and_no_error() {
+    let mut host = Host::new();
+    let curl = process("curl", 200);
+    let mut socket = host.client("10.0.0.1:5000", "10.0.0.2:80");
+    host.close(&mut socket, Some(&curl));
+    host.mark(&socket, Mark::ResetSent);
+    socket.sock.peer = at("0.0.0.0:0");
+    socket.stats.error = Some(Errno(libc::ECONNRESET));
+    host.bind(&mut socket, "10.0.0.1:90", &curl);
+    host.listen(&mut socket, &curl);
+    host.stops_listening(&mut socket, &curl);
+    host.destroyed(&socket);
+    let watch = Watch::all(&host);
+    let life = watch.life(&socket);
+    assert_eq!((life.local, life.peer), (Some(at("10.0.0.1:90")), None));
+    assert_eq!(watch.ending(&socket), "local closed");
 }

@@ -182,7 +182,7 @@ impl Host {
 
     /// Events were lost since then.
     pub(super) fn lost(&mut self, count: u64, since: Time) {
-        self.emit(What::Lost { count, since });
+        self.emit(What::Lost { count: Some(count), since });
     }
 
     // What processes do.

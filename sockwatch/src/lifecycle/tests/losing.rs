@@ -4,7 +4,10 @@ use super::{
     host::{Host, MS, SECOND, process},
     seen::Watch,
 };
-use crate::event::What;
+use crate::{
+    event::{State, What},
+    lifecycle::Origin,
+};
 
 #[test]
 fn a_loss_marks_exactly_the_lives_that_overlap_it() {
@@ -54,10 +57,36 @@ fn a_socket_that_turns_up_in_the_midst_of_its_life_lost_its_start_unless_it_is_o
     host.surveyed();
     host.wait(SECOND);
     let mut orphan = host.socket();
-    orphan.sock.state = crate::event::State::Established;
+    orphan.sock.state = State::Established;
     host.closes_second(&mut orphan, &process("curl", 200));
     let watch = Watch::all(&host);
     assert!(!watch.life(&orphan).complete);
+}
+
+#[test]
+fn a_socket_that_did_something_before_it_was_followed_is_not_whole_and_nothing_is_told_of_that() {
+    let curl = process("curl", 200);
+    for (is_bound, path) in [(false, "connect established close"), (true, "bind connect established close")] {
+        for before in [false, true] {
+            let mut host = Host::new();
+            host.surveyed();
+            let mut client = host.socket();
+            if before {
+                host.step(&mut client, State::Closed, None);
+            }
+            if is_bound {
+                host.bind(&mut client, "10.0.0.1:5000", &curl);
+            }
+            host.connect(&mut client, "10.0.0.2:80", &curl);
+            host.connected(&mut client, "10.0.0.1:5000");
+            host.closes_second(&mut client, &curl);
+            let watch = Watch::all(&host);
+            let life = watch.life(&client);
+            assert_eq!((watch.path(&client).as_str(), watch.ending(&client).as_str()), (path, "peer fin"));
+            assert_eq!((life.complete, life.origin == Origin::Traced), (!before, !before), "{path}");
+            assert!(!watch.told(life.number).contains(&"closed→closed"), "{path}");
+        }
+    }
 }
 
 #[test]

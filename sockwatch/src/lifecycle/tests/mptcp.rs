@@ -5,7 +5,7 @@ use super::{
     seen::{Watch, owner},
 };
 use crate::{
-    event::{Actor, State, Transport},
+    event::{Actor, Mark, State, Transport},
     lifecycle::Role,
 };
 
@@ -18,6 +18,7 @@ pub(super) fn listener(host: &mut Host, local: &str, by: &Actor) -> (Socket, Soc
     let called = host.now;
     host.transition(&mut socket, State::Listen, Some(by), Some(called));
     subflow.sock.local = at(local);
+    subflow.stats.backlog = 128;
     host.transition(&mut subflow, State::Listen, Some(by), None);
     host.listen_returns(&socket, by, called);
     (socket, subflow)
@@ -178,4 +179,89 @@ fn odd_transitions_to_the_same_state_are_no_events() {
     let watch = Watch::all(&host);
     assert_eq!(watch.lives.len(), 1);
     assert_eq!(watch.path(&pair.0), "bind listen close");
+}
+
+/// What is told of an MPTCP connection whose first subflow is the second socket, after `story`.
+fn connection_ends(story: impl FnOnce(&mut Host, &mut (Socket, Socket), &mut (Socket, Socket))) -> String {
+    let mut host = Host::new();
+    let go = process("go", 100);
+    let mut pair = listener(&mut host, "10.0.0.1:80", &go);
+    let mut connection = mptcp_client(&mut host, &pair, "10.0.0.2:5000");
+    story(&mut host, &mut pair, &mut connection);
+    let watch = Watch::all(&host);
+    watch.ending(&connection.0)
+}
+
+#[test]
+fn resets_of_subflows_end_an_mptcp_connection_only_where_nothing_else_did() {
+    let go = || process("go", 100);
+    // `mptcp_do_fastclose`: the socket first, then what carries it.
+    let by_us = connection_ends(|host, _, (socket, subflow)| {
+        host.accept(socket, &go());
+        host.close(socket, None);
+        host.close(subflow, None);
+        host.mark(subflow, Mark::ResetSent);
+        host.destroyed(subflow);
+    });
+    assert_eq!(by_us, "local reset");
+    let by_peer = connection_ends(|host, _, (socket, subflow)| {
+        host.accept(socket, &go());
+        host.is_reset(subflow, nix::libc::ECONNRESET);
+        host.close(socket, None);
+        host.destroyed(subflow);
+    });
+    assert_eq!(by_peer, "peer reset");
+    let in_order = connection_ends(|host, pair, connection| {
+        host.accept(&connection.0, &go());
+        let mut joined = host.subflow(&connection.0);
+        joined.sock.parent = pair.1.sock.key.id;
+        joined.sock.state = State::Listen;
+        host.transition(&mut joined, State::SynReceived, None, None);
+        host.transition(&mut joined, State::Established, None, None);
+        host.is_reset(&mut joined, nix::libc::ECONNRESET);
+        host.destroyed(&joined);
+        ends(host, connection, &go());
+    });
+    assert_eq!(in_order, "peer fin");
+}
+
+#[test]
+fn an_mptcp_connection_that_nobody_accepted_is_told_so() {
+    let ending = connection_ends(|host, pair, (socket, subflow)| {
+        // `mptcp_check_listen_stop`: the TCP listener beneath, what waits, and then the listener itself.
+        host.close(&mut pair.1, None);
+        socket.stats.unheld = true;
+        host.close(socket, None);
+        host.close(subflow, None);
+        host.mark(subflow, Mark::ResetSent);
+        host.destroyed(subflow);
+        host.close(&mut pair.0, Some(&process("go", 100)));
+        host.destroyed(&pair.1);
+    });
+    assert_eq!(ending, "local unaccepted");
+}
+
+#[test]
+fn an_mptcp_listener_has_the_counts_of_the_tcp_listener_beneath() {
+    let go = process("go", 100);
+    for own_close_first in [false, true] {
+        let mut host = Host::new();
+        let mut pair = listener(&mut host, "10.0.0.1:80", &go);
+        pair.0.stats.backlog = 0;
+        let below = &mut pair.1.stats;
+        (below.backlog, below.queue, below.drops) = (128, 2, 7);
+        if own_close_first {
+            host.close(&mut pair.0, Some(&go));
+            host.close(&mut pair.1, None);
+        } else {
+            host.close(&mut pair.1, None);
+            host.close(&mut pair.0, Some(&go));
+        }
+        host.destroyed(&pair.1);
+        let watch = Watch::all(&host);
+        let life = watch.life(&pair.0);
+        let stats = life.stats.expect("its counts");
+        assert_eq!((life.backlog, life.backlog_given, stats.queue, stats.drops), (Some(128), Some(4096), 2, 7));
+        assert_eq!(watch.ending(&pair.0), "local closed");
+    }
 }

@@ -3,7 +3,7 @@
 use nix::libc;
 
 use super::{
-    host::{Host, MS, process},
+    host::{Host, MS, SECOND, process},
     seen::Watch,
 };
 use crate::event::{Mark, State};
@@ -152,6 +152,21 @@ fn changes_of_state_and_segments_are_told_between_the_milestones() {
 }
 
 #[test]
+fn signals_are_left_out_for_those_who_show_none() {
+    let mut host = Host::new();
+    let mut client = host.client("10.0.0.1:5000", "10.0.0.2:80");
+    host.mark(&client, Mark::Retransmit);
+    host.is_reset(&mut client, libc::ECONNRESET);
+    host.destroyed(&client);
+    let mut watch = Watch::default();
+    watch.engine.leave_out_signals();
+    watch.give_all(&host);
+    watch.finish();
+    assert_eq!(watch.told(1), ["connect", "established", "close", "end"]);
+    assert_eq!(watch.ending(&client), Watch::all(&host).ending(&client));
+}
+
+#[test]
 fn a_socket_is_told_when_it_is_destroyed_and_forgotten() {
     let mut host = Host::new();
     let mut watch = Watch::default();
@@ -161,4 +176,27 @@ fn a_socket_is_told_when_it_is_destroyed_and_forgotten() {
     assert_eq!(watch.lives.len(), 1);
     assert_eq!(watch.life(&client).state, State::Closed);
     assert!(watch.engine.is_empty());
+}
+
+#[test]
+fn a_host_that_slept_for_hours_tells_what_was_before_and_counts_the_sleep() {
+    // The clock of events goes on while a host sleeps; its processors wake one after the other.
+    let mut host = Host::new();
+    let nginx = process("nginx", 100);
+    let listener = host.listener("10.0.0.1:80", &nginx);
+    let mut child = host.arrives(&listener, "10.0.0.2:5000");
+    host.accept(&child, &nginx);
+    let before = host.now;
+    host.wait(8 * 3600 * SECOND);
+    host.closes_first(&mut child, &nginx);
+    let mut watch = Watch::default();
+    watch.give_all(&host);
+    watch.finish();
+    let life = watch.life(&child);
+    assert!(life.complete);
+    assert_eq!(watch.path(&child), "syn_received established accept close");
+    assert_eq!(watch.ending(&child), "local fin time_wait");
+    assert!(life.lifetime_ns().is_some_and(|lived| lived > 8 * 3600 * SECOND));
+    let told: Vec<_> = watch.lines.iter().map(|line| line.time).filter(|time| *time < u64::MAX).collect();
+    assert!(told.is_sorted() && told.iter().any(|time| *time <= before) && told.iter().any(|time| *time > before));
 }

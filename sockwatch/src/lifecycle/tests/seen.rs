@@ -56,6 +56,12 @@ impl Watch {
         assert!(engine.is_empty(), "something is left in memory after the end: {engine:?}");
     }
 
+    /// Goes on from a checkpoint behind a gap.
+    pub(super) fn resume(&mut self, restored: Engine) {
+        let Self { engine, lines, lives, lost } = self;
+        engine.resume(restored, &mut |report| note(report, lines, lives, lost));
+    }
+
     /// The life of a socket. One that was only bound has no id.
     pub(super) fn life(&self, socket: &Socket) -> &Life {
         let key = socket.sock.key;
@@ -110,7 +116,7 @@ fn note(report: Report<'_>, lines: &mut Vec<Line>, lives: &mut Vec<Life>, lost: 
             Line { time, number, text: "end".to_owned() }
         }
         Report::Lost { count, .. } => {
-            *lost += count;
+            *lost += count.unwrap_or(0);
             return;
         }
     };

@@ -82,7 +82,7 @@ fn event() -> impl Strategy<Value = Event> {
         holder: held.then(|| (by(), 3)),
     });
     let surveyed = Just(What::Surveyed);
-    let lost = (0..3_u64, 0..50_u64).prop_map(|(count, since)| What::Lost { count, since });
+    let lost = (0..3_u64, 0..50_u64).prop_map(|(count, since)| What::Lost { count: Some(count), since });
     let what = prop_oneof![
         6 => transition, 3 => step, 4 => close, 4 => mark, 4 => call, 1 => exists, 1 => surveyed, 1 => lost
     ];
@@ -91,12 +91,24 @@ fn event() -> impl Strategy<Value = Event> {
         .prop_map(|(what, time, unit)| Event { time: time * unit, what })
 }
 
+pub(super) type Steps = Vec<(Event, Option<Time>)>;
+
+/// Events, and up to when all is settled behind some of them.
+pub(super) fn steps() -> impl Strategy<Value = Steps> {
+    let advance = prop_oneof![
+        4 => Just(None),
+        1 => (0..600_000_000_u64).prop_map(Some),
+        1 => Just(Some(Time::MAX))
+    ];
+    vec((event(), advance), 1..60)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_sequence_of_events_panics_or_stays_in_memory(
-        events in vec((event(), prop_oneof![4 => Just(None), 1 => (0..600_000_000_u64).prop_map(Some), 1 => Just(Some(Time::MAX))]), 1..60),
+        events in steps(),
     ) {
         let mut watch = Watch::default();
         for (event, advance) in &events {
@@ -104,6 +116,7 @@ proptest! {
             if let Some(now) = advance {
                 watch.advance(*now);
             }
+            watch.engine.check_weight();
         }
         watch.finish();
         let mut numbers: Vec<u64> = watch.lives.iter().map(|life| life.number).collect();

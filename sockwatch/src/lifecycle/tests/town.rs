@@ -79,7 +79,7 @@ impl Town {
         for event in &mut self.events {
             if dice.below(100) < percent {
                 lost.push(event.time);
-                *event = Event { time: event.time + 1, what: What::Lost { count: 1, since: event.time - 1 } };
+                *event = Event { time: event.time + 1, what: What::Lost { count: Some(1), since: event.time - 1 } };
             }
         }
         lost

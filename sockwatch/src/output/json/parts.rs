@@ -8,15 +8,19 @@ use super::stamp::{Stamp, Wall};
 use crate::{
     event::{Actor, Endpoint, Errno, Family},
     lifecycle::{Holder, Life, Verdict},
+    output::Scene,
     untrusted::Untrusted,
 };
 
 /// A socket's id.
-pub(super) struct Id(pub(super) u64);
+pub(super) struct Id<'a> {
+    pub(super) scene: &'a Scene,
+    pub(super) number: u64,
+}
 
-impl Serialize for Id {
+impl Serialize for Id<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("s{}", self.0))
+        serializer.collect_str(&self.scene.id(self.number))
     }
 }
 

@@ -1,18 +1,19 @@
 //! Times as RFC 3339, UTC, nine digits.
 
-use std::cell::Cell;
+use std::{cell::Cell, fmt};
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
-use crate::{clock::Clock, event::Time};
+use super::parts::Id;
+use crate::{digits::Digits, event::Time, output::Scene};
 
 const SECOND: u64 = 1_000_000_000;
 const DAY: u64 = 86_400 * SECOND;
 
 /// The date of the last time written. Most lines are of the same day as the line before.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Today {
+pub(crate) struct Today {
     /// Days since 1970.
     day: u64,
     date: [u8; 10],
@@ -26,14 +27,18 @@ impl Default for Today {
 
 /// The wall clock.
 #[derive(Clone, Copy)]
-pub(super) struct Wall<'a> {
-    pub(super) clock: &'a Clock,
-    pub(super) today: &'a Cell<Today>,
+pub(crate) struct Wall<'a> {
+    pub(crate) scene: &'a Scene,
+    pub(crate) today: &'a Cell<Today>,
 }
 
 impl<'a> Wall<'a> {
-    pub(super) fn at(self, time: Time) -> Stamp<'a> {
+    pub(crate) fn at(self, time: Time) -> Stamp<'a> {
         Stamp { wall: self, time }
+    }
+
+    pub(super) fn id(self, number: u64) -> Id<'a> {
+        Id { scene: self.scene, number }
     }
 
     fn date(self, day: u64) -> [u8; 10] {
@@ -50,31 +55,37 @@ impl<'a> Wall<'a> {
 }
 
 /// One time.
-pub(super) struct Stamp<'a> {
+pub(crate) struct Stamp<'a> {
     wall: Wall<'a>,
     time: Time,
 }
 
-impl Serialize for Stamp<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Ok(wall) = u64::try_from(self.wall.clock.offset + i128::from(self.time)) else {
-            // Before 1970 or after 2554.
-            return serializer.collect_str(&format_args!("{:.9}", self.wall.clock.wall(self.time)));
-        };
-        let mut text = *b"0000-00-00T00:00:00.000000000Z";
-        text[..10].copy_from_slice(&self.wall.date(wall / DAY));
+impl Stamp<'_> {
+    /// As text; none of a time before 1970 or after 2554.
+    fn text(&self) -> Option<Digits> {
+        let wall = u64::try_from(self.wall.scene.clock.nanoseconds(self.time)).ok()?;
+        let date = self.wall.date(wall / DAY);
         let second = wall % DAY / SECOND;
-        digits(&mut text[11..13], second / 3600);
-        digits(&mut text[14..16], second / 60 % 60);
-        digits(&mut text[17..19], second % 60);
-        digits(&mut text[20..29], wall % SECOND);
-        serializer.serialize_str(str::from_utf8(&text).unwrap_or_default())
+        let text = Digits::new().text(str::from_utf8(&date).unwrap_or_default()).text("T").padded(second / 3600, 2);
+        let text = text.text(":").padded(second / 60 % 60, 2).text(":").padded(second % 60, 2);
+        Some(text.text(".").padded(wall % SECOND, 9).text("Z"))
     }
 }
 
-fn digits(places: &mut [u8], mut number: u64) {
-    for place in places.iter_mut().rev() {
-        *place = b'0' + (number % 10) as u8;
-        number /= 10;
+impl fmt::Display for Stamp<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.text() {
+            Some(text) => f.write_str(text.as_str()),
+            None => write!(f, "{:.9}", self.wall.scene.clock.wall(self.time)),
+        }
+    }
+}
+
+impl Serialize for Stamp<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.text() {
+            Some(text) => serializer.serialize_str(text.as_str()),
+            None => serializer.collect_str(self),
+        }
     }
 }

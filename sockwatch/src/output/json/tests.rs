@@ -2,6 +2,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::{
+    clock::Clock,
     event::{CallKind, Errno, Event, Stats, What},
     output::{
         View,
@@ -151,8 +152,8 @@ fn times_are_utc_with_nine_digits_on_every_day() {
         (0, u64::MAX, "2554-07-21T23:34:33.709551615Z"),
         (-1, 0, "1969-12-31T23:59:59.999999999Z"),
     ] {
-        let clock = Clock { offset };
-        let stamp = Wall { clock: &clock, today: &today }.at(time);
+        let scene = Scene::new(Clock::at(offset));
+        let stamp = Wall { scene: &scene, today: &today }.at(time);
         assert_eq!(serde_json::to_string(&stamp).unwrap(), format!("\"{expected}\""));
     }
 }
@@ -168,7 +169,7 @@ fn the_first_and_the_last_line_and_losses_are_what_the_contract_says() {
         degraded: vec![Degraded { probe: "accept".into(), why: "no BTF".into(), lost: "descriptors".into() }],
     };
     json.start(&mut out, &start).unwrap();
-    json.lost(&mut out, &Clock { offset: 0 }, 3, 1, 2).unwrap();
+    json.lost(&mut out, &Scene::new(Clock::at(0)), Some(3), 1, 2).unwrap();
     json.summary(&mut out, &Summary { events: 9, sockets: 2, lost: 3, complete: false }).unwrap();
     let version = env!("CARGO_PKG_VERSION");
     let expected = [

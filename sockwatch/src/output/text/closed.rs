@@ -3,12 +3,13 @@
 use std::io::{self, Write};
 
 use super::{
-    BAD, Cell, Column, PLAIN, QUIET, Text, holders, socket_cell, time_of_day,
-    words::{self, Duration, Facts, Size},
+    BAD, Column, PLAIN, QUIET, Text, begin, holders,
+    table::Facts,
+    words::{self, Duration, Size},
 };
 use crate::{
-    clock::Clock,
     lifecycle::{By, How, Life, Role, Verdict},
+    output::Scene,
 };
 
 pub(super) fn columns() -> Vec<Column> {
@@ -28,44 +29,46 @@ pub(super) fn columns() -> Vec<Column> {
 }
 
 impl Text {
-    pub(super) fn whole(&mut self, out: &mut dyn Write, clock: &Clock, life: &Life) -> io::Result<()> {
-        let when = life.destroyed.map(|time| self.wall(clock, time));
+    pub(super) fn whole(&mut self, out: &mut dyn Write, scene: &Scene, life: &Life) -> io::Result<()> {
+        let when = life.destroyed.map(|time| self.wall(scene, time));
+        let row = self.row(out, when)?;
         let verdict = life.verdict();
         let connected = matches!(life.role, Some(Role::Server | Role::Client));
-        let unknown = if connected { "?" } else { "-" };
-        let size = |bytes: Option<u64>| bytes.map_or_else(|| unknown.into(), |bytes| Size(bytes).to_string());
-        let lifetime = match (life.lifetime_ns(), life.destroyed) {
-            (Some(lifetime), _) => Duration(lifetime).to_string(),
-            (None, Some(_)) => "?".into(),
-            (None, None) => "-".into(),
-        };
-        let process = life.owner.as_ref().map_or_else(|| "?".into(), |owner| words::process(&owner.process));
-        let style = match &verdict {
-            Some(verdict) if words::is_trouble(verdict) => BAD,
-            Some(_) => QUIET,
-            None => PLAIN,
-        };
-        let end = verdict.as_ref().map_or_else(|| "open".into(), words::short_ending);
-        let cells = [
-            Cell::new(when.map_or_else(|| "-".into(), time_of_day)),
-            socket_cell(life),
-            Cell::new(process),
-            Cell::new(life.role.map_or("-", Role::name)),
-            Cell::new(words::end(life.local, life.role.is_some())),
-            Cell::new(words::end(life.peer, connected)),
-            Cell::new(lifetime),
-            Cell::new(size(life.bytes().map(|bytes| bytes.received))),
-            Cell::new(size(life.bytes().map(|bytes| bytes.sent))),
-            Cell::new(end).style(style),
-            Cell::new(detail(life, verdict.as_ref()).0),
-        ];
-        self.row(out, when, &cells)
+        begin(row, scene, life, when);
+        match &life.owner {
+            Some(owner) => row.add(words::process(&owner.process), PLAIN),
+            None => row.add_text("?", PLAIN),
+        }
+        row.add_text(life.role.map_or("-", Role::name), PLAIN);
+        row.add(words::end(life.local, life.role.is_some()), PLAIN);
+        row.add(words::end(life.peer, connected), PLAIN);
+        match (life.lifetime_ns(), life.destroyed) {
+            (Some(lifetime), _) => row.add(Duration(lifetime), PLAIN),
+            (None, None) if !life.vanished => row.add_text("-", PLAIN),
+            (None, _) => row.add_text("?", PLAIN),
+        }
+        match life.bytes() {
+            Some(bytes) => [bytes.received, bytes.sent].into_iter().for_each(|size| row.add(Size(size), PLAIN)),
+            None => (0..2).for_each(|_| row.add_text(if connected { "?" } else { "-" }, PLAIN)),
+        }
+        match &verdict {
+            Some(verdict) => {
+                let style = if words::is_trouble(verdict) { BAD } else { QUIET };
+                row.add_text(words::short_ending(verdict), style);
+            }
+            None => row.add_text("open", PLAIN),
+        }
+        row.add_facts(PLAIN, |facts| detail(facts, scene, life, verdict.as_ref()));
+        row.end_row(out)
     }
 }
 
-fn detail(life: &Life, verdict: Option<&Verdict>) -> Facts {
-    let mut facts = Facts::default();
-    let lasted = |ns: Option<u64>, what: &str| ns.map(|ns| format!("{what} {}", Duration(ns)));
+fn detail(facts: &mut Facts<'_>, scene: &Scene, life: &Life, verdict: Option<&Verdict>) {
+    let lasted = |facts: &mut Facts<'_>, ns: Option<u64>, what: &str| {
+        if let Some(ns) = ns {
+            facts.add(format_args!("{what} {}", Duration(ns)));
+        }
+    };
     facts.add_some(verdict.is_none().then(|| life.state.name()));
     // What went wrong before, and why it ended, where the column does not say it.
     for milestone in life.path.iter().filter(|milestone| milestone.error.is_some()).take(3) {
@@ -83,17 +86,20 @@ fn detail(life: &Life, verdict: Option<&Verdict>) -> Facts {
             facts.add_some((dropped > 0).then(|| format!("dropped {dropped}")));
         }
         Some(Role::Server) => {
-            facts.add_some(life.listener.map(|listener| format!("from s{listener}")));
-            facts.add_some(lasted(life.handshake_ns, "handshake"));
-            facts.add_some(lasted(life.accept_queue_ns, "queued"));
+            if let Some(listener) = life.listener {
+                facts.add(format_args!("from {}", scene.id(listener)));
+            }
+            lasted(facts, life.handshake_ns, "handshake");
+            lasted(facts, life.accept_queue_ns, "queued");
         }
-        Some(Role::Client) => facts.add_some(lasted(life.connect_ns, "connect")),
+        Some(Role::Client) => lasted(facts, life.connect_ns, "connect"),
         None => {}
     }
-    words::counts(&mut facts, life);
-    facts.add_some(life.peer_socket.map(|peer| format!("peer is s{peer}")));
+    words::counts(facts, life);
+    if let Some(peer) = life.peer_socket {
+        facts.add(format_args!("peer is {}", scene.id(peer)));
+    }
     facts.add_some(verdict.is_some_and(|verdict| verdict.time_wait == Some(true)).then_some("TIME_WAIT"));
     facts.add_some(if life.destroyed.is_none() { holders(life) } else { None });
     facts.add_some((!life.complete).then_some("incomplete"));
-    facts
 }

@@ -1,8 +1,7 @@
 //! Columns that grow with what they must hold, so that lines stay aligned from then on.
 
 use std::{
-    borrow::Cow,
-    fmt::Write as _,
+    fmt::{Display, Write as _},
     io::{self, Write},
 };
 
@@ -12,14 +11,16 @@ use anstyle::Style;
 const GAP: usize = 2;
 
 /// Between two parts of the last column.
-pub(super) const SEPARATOR: &str = " · ";
+pub(crate) const SEPARATOR: &str = " · ";
 
 /// Least room that the last column needs to be folded into; in less the terminal wraps better.
 const LEAST_ROOM: usize = 24;
 
+const BLANKS: &str = "                                                                ";
+
 /// A column.
 #[derive(Debug)]
-pub(super) struct Column {
+pub(crate) struct Column {
     title: &'static str,
     width: usize,
     /// It grows up to this; longer cells stand out, and leave it as it is.
@@ -29,105 +30,171 @@ pub(super) struct Column {
 
 impl Column {
     /// A column at least this wide.
-    pub(super) fn new(title: &'static str, width: usize) -> Self {
+    pub(crate) fn new(title: &'static str, width: usize) -> Self {
         Self { title, width: width.max(title.len()), most: usize::MAX, right: false }
     }
 
-    pub(super) fn at_most(self, most: usize) -> Self {
+    pub(crate) fn at_most(self, most: usize) -> Self {
         Self { most, ..self }
     }
 
-    pub(super) fn right(self) -> Self {
+    pub(crate) fn right(self) -> Self {
         Self { right: true, ..self }
     }
 }
 
-/// What stands in a column.
+/// Facts about one thing, side by side.
 #[derive(Debug)]
-pub(super) struct Cell<'a> {
-    pub(super) text: Cow<'a, str>,
-    pub(super) style: Style,
+pub(crate) struct Facts<'a> {
+    text: &'a mut String,
+    start: usize,
 }
 
-impl<'a> Cell<'a> {
-    pub(super) fn new(text: impl Into<Cow<'a, str>>) -> Self {
-        Self { text: text.into(), style: Style::new() }
+impl Facts<'_> {
+    pub(crate) fn add(&mut self, fact: impl Display) {
+        if self.text.len() > self.start {
+            self.text.push_str(SEPARATOR);
+        }
+        let _ = write!(self.text, "{fact}");
     }
 
-    pub(super) fn style(self, style: Style) -> Self {
-        Self { style, ..self }
+    /// As above; none adds nothing.
+    pub(crate) fn add_some(&mut self, fact: Option<impl Display>) {
+        if let Some(fact) = fact {
+            self.add(fact);
+        }
     }
 }
 
-/// Rows of cells. The last column is not padded; with a terminal's width it is folded.
+/// Rows, put together cell by cell. The last column is not padded; with a terminal's width it is folded.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(crate) struct Table {
     columns: Vec<Column>,
     color: bool,
     room: Option<usize>,
     /// The line being written: it reaches the output whole.
     line: String,
+    /// The column that comes next.
+    next: usize,
+    /// Blanks before it: written when something follows them, so that no line ends with any.
+    blanks: usize,
+    /// How far to the right it begins.
+    indent: usize,
 }
 
 impl Table {
-    pub(super) fn new(columns: Vec<Column>, color: bool, room: Option<u16>) -> Self {
-        Self { columns, color, room: room.map(usize::from), line: String::new() }
+    pub(crate) fn new(columns: Vec<Column>, color: bool, room: Option<u16>) -> Self {
+        let room = room.map(usize::from);
+        Self { columns, color, room, line: String::new(), next: 0, blanks: 0, indent: 0 }
     }
 
     /// Writes the titles; the first column's is given.
-    pub(super) fn titles(&mut self, out: &mut dyn Write, first: &str) -> io::Result<()> {
-        let titles: Vec<&'static str> = self.columns.iter().map(|column| column.title).collect();
+    pub(crate) fn titles(&mut self, out: &mut dyn Write, first: &str) -> io::Result<()> {
         let bold = Style::new().bold();
-        let cells: Vec<Cell<'_>> = titles
-            .iter()
-            .enumerate()
-            .map(|(at, title)| Cell::new(if at == 0 { first } else { title }).style(bold))
-            .collect();
-        self.row(out, &cells)
+        self.add_text(first, bold);
+        for at in 1..self.columns.len() {
+            self.add_text(self.columns[at].title, bold);
+        }
+        self.end_row(out)
     }
 
     /// Writes a line of its own.
-    pub(super) fn remark(&mut self, out: &mut dyn Write, text: &str, style: Style) -> io::Result<()> {
-        self.line.clear();
+    pub(crate) fn remark(&mut self, out: &mut dyn Write, text: &str, style: Style) -> io::Result<()> {
         self.put(text, style);
-        self.line.push('\n');
-        out.write_all(self.line.as_bytes())
+        self.end_row(out)
     }
 
-    /// Writes one row.
-    pub(super) fn row(&mut self, out: &mut dyn Write, cells: &[Cell<'_>]) -> io::Result<()> {
+    /// Adds a cell.
+    pub(crate) fn add(&mut self, content: impl Display, style: Style) {
+        self.cell(style, |line| {
+            let _ = write!(line, "{content}");
+        });
+    }
+
+    /// Adds a cell of text that is there already.
+    pub(crate) fn add_text(&mut self, text: &str, style: Style) {
+        self.cell(style, |line| line.push_str(text));
+    }
+
+    /// Adds a cell of several facts about one thing.
+    pub(crate) fn add_facts(&mut self, style: Style, tell: impl FnOnce(&mut Facts<'_>)) {
+        self.cell(style, |text| {
+            let start = text.len();
+            tell(&mut Facts { text, start });
+        });
+    }
+
+    /// Writes the row.
+    pub(crate) fn end_row(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        self.line.push('\n');
+        let written = out.write_all(self.line.as_bytes());
         self.line.clear();
-        let mut indent = 0;
-        let last = cells.len() - 1;
-        // Blanks are written when something follows them: no line ends with any.
-        let mut blanks = 0;
-        for (at, cell) in cells[..last].iter().enumerate() {
-            let column = &mut self.columns[at];
-            let length = cell.text.chars().count();
-            column.width = column.width.max(length.min(column.most));
-            let padding = column.width.saturating_sub(length);
-            indent += length + padding + GAP;
-            let (before, after) = if column.right { (padding, 0) } else { (0, padding) };
-            self.blank(blanks + before);
-            self.put(&cell.text, cell.style);
-            blanks = after + GAP;
+        (self.next, self.blanks, self.indent) = (0, 0, 0);
+        written
+    }
+
+    fn cell(&mut self, style: Style, write: impl FnOnce(&mut String)) {
+        let end_before = self.line.len();
+        self.blank(self.blanks);
+        let start = self.line.len();
+        let styled = self.color && style != Style::new();
+        if styled {
+            let _ = write!(self.line, "{style}");
         }
-        let detail = &cells[last];
-        let room = self.room.and_then(|room| room.checked_sub(indent)).filter(|&room| room >= LEAST_ROOM);
-        for (number, part) in fold(&detail.text, room).enumerate() {
+        let text_start = self.line.len();
+        write(&mut self.line);
+        let text = &self.line[text_start..];
+        let length = if text.is_ascii() { text.len() } else { text.chars().count() };
+        let (at, last) = (self.next, self.columns.len() - 1);
+        self.next += 1;
+        if at == last {
+            let room = self.room.and_then(|room| room.checked_sub(self.indent)).filter(|&room| room >= LEAST_ROOM);
+            if let Some(room) = room.filter(|&room| length > room) {
+                let text = self.line.split_off(text_start);
+                self.line.truncate(start);
+                self.fold(&text, room, style);
+                return;
+            }
+        }
+        let column = &mut self.columns[at];
+        let mut padding = 0;
+        if at < last {
+            column.width = column.width.max(length.min(column.most));
+            padding = column.width.saturating_sub(length);
+            self.indent += length + padding + GAP;
+        }
+        if length == 0 {
+            self.line.truncate(end_before);
+            self.blanks += padding + GAP;
+            return;
+        }
+        if styled {
+            let _ = write!(self.line, "{style:#}");
+        }
+        if column.right {
+            self.line.insert_str(start, &BLANKS[..padding.min(BLANKS.len())]);
+            padding = 0;
+        }
+        self.blanks = padding + GAP;
+    }
+
+    /// The last column on several lines.
+    fn fold(&mut self, text: &str, room: usize, style: Style) {
+        for (number, part) in parts(text, room).enumerate() {
             if number > 0 {
                 self.line.push('\n');
-                blanks = indent;
+                self.blank(self.indent);
             }
-            self.blank(blanks);
-            self.put(part, detail.style);
+            self.put(part, style);
         }
-        self.line.push('\n');
-        out.write_all(self.line.as_bytes())
     }
 
-    fn blank(&mut self, count: usize) {
-        self.line.extend(std::iter::repeat_n(' ', count));
+    fn blank(&mut self, mut count: usize) {
+        while count > 0 {
+            let some = count.min(BLANKS.len());
+            self.line.push_str(&BLANKS[..some]);
+            count -= some;
+        }
     }
 
     fn put(&mut self, text: &str, style: Style) {
@@ -139,15 +206,14 @@ impl Table {
     }
 }
 
-/// Splits at separators what has not room on one line. Nothing of nothing.
-fn fold(text: &str, room: Option<usize>) -> impl Iterator<Item = &str> {
-    let room = room.unwrap_or(usize::MAX);
+/// Splits at separators what has not room on one line.
+fn parts(text: &str, room: usize) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
-        if rest.chars().count() <= room {
+        if rest.len() <= room || rest.chars().count() <= room {
             return Some(std::mem::take(&mut rest));
         }
         let breaks = || rest.match_indices(SEPARATOR).map(|(at, _)| at);

@@ -225,7 +225,7 @@ fn another_day_has_its_date_above() {
 
 #[test]
 fn lost_events_leave_a_line_of_their_own() {
-    let lost = Event { time: 50 * MS, what: What::Lost { count: 1234, since: 2 * MS } };
+    let lost = Event { time: 50 * MS, what: What::Lost { count: Some(1234), since: 2 * MS } };
     assert_eq!(
         lines(View::Path, vec![lost]),
         ["— 1,234 events lost between 18:04:11.002000 and 18:04:11.050000: sockets of this time may be incomplete —"]

@@ -2,54 +2,44 @@
 
 use std::fmt::{self, Display, Write as _};
 
-use super::table::SEPARATOR;
+use super::table::Facts;
 use crate::{
+    digits::Digits,
     event::{Endpoint, Errno, Process},
     lifecycle::{By, How, Life, Role, Verdict},
+    output::Scene,
 };
 
-/// Facts about one thing, side by side.
-#[derive(Debug, Default)]
-pub(super) struct Facts(pub(super) String);
-
-impl Facts {
-    pub(super) fn add(&mut self, fact: impl Display) {
-        if !self.0.is_empty() {
-            self.0.push_str(SEPARATOR);
-        }
-        let _ = write!(self.0, "{fact}");
-    }
-
-    /// As above; none adds nothing.
-    pub(super) fn add_some(&mut self, fact: Option<impl Display>) {
-        if let Some(fact) = fact {
-            self.add(fact);
-        }
-    }
-}
-
 /// A socket's id.
-pub(super) fn id(number: Option<u64>) -> String {
-    number.map_or_else(|| "?".into(), |number| format!("s{number}"))
+pub(crate) fn id(scene: &Scene, number: Option<u64>) -> impl Display {
+    fmt::from_fn(move |f| match number {
+        Some(number) => scene.id(number).fmt(f),
+        None => f.write_str("?"),
+    })
 }
 
 /// `nginx 812`.
-pub(super) fn process(process: &Process) -> String {
-    let pid = process.pid.map_or_else(|| "?".into(), |pid| pid.to_string());
-    format!("{} {pid}", process.name)
+pub(crate) fn process(process: &Process) -> impl Display {
+    fmt::from_fn(|f| {
+        process.name.fmt(f)?;
+        match process.pid {
+            Some(pid) => f.write_str(Digits::new().text(" ").number(pid.into()).as_str()),
+            None => f.write_str(" ?"),
+        }
+    })
 }
 
 /// An address and port; what is missing is either not known or does not exist.
-pub(super) fn end(end: Option<Endpoint>, exists: bool) -> String {
-    match end {
-        Some(end) => end.to_string(),
-        None if exists => "?".into(),
-        None => "-".into(),
-    }
+pub(crate) fn end(end: Option<Endpoint>, exists: bool) -> impl Display {
+    fmt::from_fn(move |f| match end {
+        Some(end) => end.fmt(f),
+        None if exists => f.write_str("?"),
+        None => f.write_str("-"),
+    })
 }
 
 /// `EADDRINUSE (address already in use)`.
-pub(super) fn error(error: Errno) -> String {
+pub(crate) fn error(error: Errno) -> String {
     let name = error.name();
     let meaning = nix::errno::Errno::from_raw(error.0);
     if meaning == nix::errno::Errno::UnknownErrno {
@@ -67,7 +57,7 @@ pub(super) fn error(error: Errno) -> String {
 }
 
 /// How a life ended, for someone who reads what happened.
-pub(super) fn ending(life: &Life, verdict: &Verdict) -> String {
+pub(crate) fn ending(life: &Life, verdict: &Verdict) -> String {
     let Verdict { by, how, time_wait: _, error } = *verdict;
     let mut text = String::from(match (how, by) {
         (Some(How::Fin), Some(By::Local)) => "closed here first",
@@ -111,25 +101,32 @@ fn names_its_error(how: Option<How>, by: Option<By>) -> bool {
 }
 
 /// How a life ended, for a column: the contract's words.
-pub(super) fn short_ending(verdict: &Verdict) -> String {
+pub(crate) fn short_ending(verdict: &Verdict) -> &'static str {
     match (verdict.how, verdict.by) {
-        (Some(how @ (How::Fin | How::Reset)), Some(by)) => format!("{} by {}", how.name(), by.name()),
-        (Some(how), _) => how.name().into(),
-        (None, _) => "?".into(),
+        (Some(How::Fin), Some(By::Local)) => "fin by local",
+        (Some(How::Fin), Some(By::Peer)) => "fin by peer",
+        (Some(How::Fin), Some(By::Kernel)) => "fin by kernel",
+        (Some(How::Reset), Some(By::Local)) => "reset by local",
+        (Some(How::Reset), Some(By::Peer)) => "reset by peer",
+        (Some(How::Reset), Some(By::Kernel)) => "reset by kernel",
+        (Some(how), _) => how.name(),
+        (None, _) => "?",
     }
 }
 
 /// Whether someone who looks for trouble should see it.
-pub(super) fn is_trouble(verdict: &Verdict) -> bool {
+pub(crate) fn is_trouble(verdict: &Verdict) -> bool {
     !matches!(verdict.how, Some(How::Fin | How::Closed) | None)
 }
 
 /// What a connection counted.
-pub(super) fn counts(facts: &mut Facts, life: &Life) {
+pub(crate) fn counts(facts: &mut Facts<'_>, life: &Life) {
     if life.role != Some(Role::Listener)
         && let Some(stats) = life.stats
     {
-        facts.add_some(life.rtt_us().map(|rtt| format!("rtt {}", Duration(u64::from(rtt) * 1000))));
+        if let Some(rtt) = life.rtt_us() {
+            facts.add(format_args!("rtt {}", Duration(u64::from(rtt) * 1000)));
+        }
         if stats.counted && stats.retransmits > 0 {
             facts.add(counted(stats.retransmits.into(), "retransmit"));
         }
@@ -137,7 +134,12 @@ pub(super) fn counts(facts: &mut Facts, life: &Life) {
 }
 
 /// `1 retransmit`, `1,234 retransmits`.
-pub(super) fn counted(count: u64, what: &str) -> String {
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" })
+}
+
+/// `1,234`.
+pub(crate) fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::new();
     for (at, digit) in digits.char_indices() {
@@ -146,13 +148,12 @@ pub(super) fn counted(count: u64, what: &str) -> String {
         }
         text.push(digit);
     }
-    let _ = write!(text, " {what}{}", if count == 1 { "" } else { "s" });
     text
 }
 
 /// Nanoseconds: `0.021 ms`, `12.9 ms`, `1.24 s`, `2 min 03 s`, `1 h 02 min`, `3 d 04 h`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Duration(pub(super) u64);
+pub(crate) struct Duration(pub(crate) u64);
 
 impl Display for Duration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -160,53 +161,56 @@ impl Display for Duration {
         const SECOND: u64 = 1_000_000_000;
         // Rounds to this many nanoseconds.
         let to = |step: u64| (self.0 + step / 2) / step;
+        let two = |first: u64, unit: &str, second: u64, smaller: &str| {
+            Digits::new().number(first).text(unit).padded(second, 2).text(smaller)
+        };
         let text = match self.0 {
-            0 => "0 ms".into(),
-            1..500 => "<0.001 ms".into(),
+            0 => Digits::new().text("0 ms"),
+            1..500 => Digits::new().text("<0.001 ms"),
             // The limits are where rounding would add a digit.
-            500..99_500 => format!("0.{:03} ms", to(MICROSECOND)),
-            99_500..9_995_000 => decimals(to(10 * MICROSECOND), 100, 2, "ms"),
-            9_995_000..99_950_000 => decimals(to(100 * MICROSECOND), 10, 1, "ms"),
-            99_950_000..999_500_000 => format!("{} ms", to(1000 * MICROSECOND)),
-            999_500_000..9_995_000_000 => decimals(to(SECOND / 100), 100, 2, "s"),
-            9_995_000_000..59_950_000_000 => decimals(to(SECOND / 10), 10, 1, "s"),
+            500..99_500 => decimals(to(MICROSECOND), 1000, 3).text(" ms"),
+            99_500..9_995_000 => decimals(to(10 * MICROSECOND), 100, 2).text(" ms"),
+            9_995_000..99_950_000 => decimals(to(100 * MICROSECOND), 10, 1).text(" ms"),
+            99_950_000..999_500_000 => Digits::new().number(to(1000 * MICROSECOND)).text(" ms"),
+            999_500_000..9_995_000_000 => decimals(to(SECOND / 100), 100, 2).text(" s"),
+            9_995_000_000..59_950_000_000 => decimals(to(SECOND / 10), 10, 1).text(" s"),
             _ => match self.0 / SECOND + u64::from(self.0 % SECOND >= SECOND / 2) {
-                seconds @ ..3_600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
-                seconds @ ..86_400 => format!("{} h {:02} min", seconds / 3_600, seconds / 60 % 60),
-                seconds => format!("{} d {:02} h", seconds / 86_400, seconds / 3_600 % 24),
+                seconds @ ..3_600 => two(seconds / 60, " min ", seconds % 60, " s"),
+                seconds @ ..86_400 => two(seconds / 3_600, " h ", seconds / 60 % 60, " min"),
+                seconds => two(seconds / 86_400, " d ", seconds / 3_600 % 24, " h"),
             },
         };
-        f.pad(&text)
+        f.pad(text.as_str())
     }
 }
 
-fn decimals(number: u64, one: u64, digits: usize, unit: &str) -> String {
-    format!("{}.{:0digits$} {unit}", number / one, number % one)
+/// A number in units of which `one` are 1.
+fn decimals(number: u64, one: u64, digits: usize) -> Digits {
+    Digits::new().number(number / one).text(".").padded(number % one, digits)
 }
 
 /// Bytes: `78 B`, `1.20 kB`, `612 kB`, `3.40 MB`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Size(pub(super) u64);
+pub(crate) struct Size(pub(crate) u64);
 
 impl Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0 < 1000 {
-            return f.pad(&format!("{} B", self.0));
+            return f.pad(Digits::new().number(self.0).text(" B").as_str());
         }
         // A thousandth of the unit, so that three digits can be rounded.
-        let (mut thousandths, mut units) = (self.0, ["kB", "MB", "GB", "TB", "PB", "EB"].iter());
+        let (mut thousandths, mut units) = (self.0, [" kB", " MB", " GB", " TB", " PB", " EB"].iter());
         let mut unit = units.next();
         while thousandths >= 999_500 {
             thousandths = thousandths / 1000 + u64::from(thousandths % 1000 >= 500);
             unit = units.next();
         }
-        let unit = unit.unwrap_or(&"EB");
         let text = match thousandths {
-            ..9_995 => decimals((thousandths + 5) / 10, 100, 2, unit),
-            9_995..99_950 => decimals((thousandths + 50) / 100, 10, 1, unit),
-            _ => format!("{} {unit}", (thousandths + 500) / 1000),
+            ..9_995 => decimals((thousandths + 5) / 10, 100, 2),
+            9_995..99_950 => decimals((thousandths + 50) / 100, 10, 1),
+            _ => Digits::new().number((thousandths + 500) / 1000),
         };
-        f.pad(&text)
+        f.pad(text.text(unit.unwrap_or(&" EB")).as_str())
     }
 }
 

@@ -1,0 +1,384 @@
+//! Following one port alone: which sockets have to do with it, and what is kept of those that may yet.
+//!
+//! A socket is followed from the first event at which one of its ports is the port until it is destroyed, whatever it
+//! connects to next, so that the chain of its states stays whole: that it has storage says so. A listener's children have
+//! a copy of its storage, and are followed with it. The tracepoints of system calls can't reach storage; the sockets that
+//! they might not know by a port are in `NOTES`.
+//!
+//! What a socket did while its ports were not all known is kept there, too, and sent with its own time when the socket
+//! turns out to be followed: a bind elsewhere before a connect to the port, a connect that may be given the port as its
+//! own. When it turns out to be none, it is dropped. What would cost too much to keep (a whole connection of a socket that
+//! may connect again) is noted as omitted: then the life begins with a step that leads nowhere, and is not whole.
+
+use core::ffi::c_void;
+
+use sockwatch_ebpf::{ABSENT, Head, Sock, Step, kind, protocol, runner, state};
+
+use crate::{
+    emit::{head, lose, send, send_if},
+    maps::{CONFIG, Kept, NOTES, Note, NoteKey, ROOM, identity, in_call},
+    memory::{Memory, Raw, Typed, frozen, off, wipe},
+    sock,
+};
+
+/// Most records that are kept of a socket.
+const MOST: u64 = 8;
+/// The places in `ROOM` of the system calls' programs, behind those of the runners: each call has its own, for a trampoline's
+/// program may be preempted, and that of another call run on the same processor.
+#[inline(always)]
+fn room_of(call: u16) -> u32 {
+    runner::COUNT + u32::from(call - kind::BIND)
+}
+/// `BPF_NOEXIST`.
+const NOEXIST: u64 = 1;
+/// -ENOENT.
+const NOT_THERE: i32 = -2;
+/// -EEXIST.
+const THERE: i32 = -17;
+
+/// Whether one port is followed alone.
+#[inline(always)]
+pub(crate) fn is_on() -> bool {
+    frozen(&CONFIG.port) != 0
+}
+
+/// Whether this is the port that is followed.
+#[inline(always)]
+fn is_port(port: u16) -> bool {
+    u32::from(port) == frozen(&CONFIG.port)
+}
+
+/// Whether one of a socket's ports is the port. `inet_sport` is asked where `skc_num` was cleared (`inet_put_port`, before
+/// the state changes to CLOSE).
+#[inline(always)]
+fn has_port<M: Memory>(sk: M, addr: u64) -> bool {
+    let num: u16 = sk.read(off!(num));
+    is_port(num)
+        || is_port(u16::from_be(sk.read(off!(dport))))
+        || num == 0 && is_port(u16::from_be(Raw(addr as *const c_void).read(off!(sport))))
+}
+
+/// Whether a socket has storage: its own, or a copy of its listener's.
+#[inline(always)]
+fn is_followed(sk: *const c_void) -> bool {
+    identity(sk).is_some()
+}
+
+/// Whether the kernel may choose the port for a socket without one: `net.ipv4.ip_local_port_range` of its namespace,
+/// within which `IP_LOCAL_PORT_RANGE` stays (`inet_sk_get_local_port_range` in net/ipv4/inet_connection_sock.c).
+#[inline(always)]
+fn may_be_given<M: Memory>(sk: M) -> bool {
+    let range = off!(local_ports);
+    if range == ABSENT {
+        return true;
+    }
+    let net = sk.follow(off!(net));
+    let first: u32 = net.read(range);
+    // Two halves of a word since Linux 6.8, two words before.
+    let (low, high) =
+        if off!(local_ports_lock) == ABSENT { (first & 0xffff, first >> 16) } else { (first, net.read(range + 4)) };
+    let port = frozen(&CONFIG.port);
+    low <= port && port <= high
+}
+
+/// What is to be done with a change of state.
+pub(crate) enum Fate {
+    /// It is of a socket that is followed. The system calls may not know a strange one, see [`note_strange`].
+    Send { strange: bool },
+    /// Its socket may turn out to be followed.
+    Keep,
+    /// Neither.
+    Drop,
+}
+
+/// A change of state.
+#[inline(always)]
+pub(crate) fn change(sk: *const c_void, from: u8, to: u8, transport: u16, runner: u32) -> Fate {
+    let addr = sk as u64;
+    let sock = Typed(sk);
+    let has_port = has_port(sock, addr);
+    if has_port || is_followed(sk) {
+        return Fate::Send { strange: !has_port || to == state::CLOSE && is_held(sock) };
+    }
+    match to {
+        state::SYN_SENT => {
+            let call = in_call().filter(|call| call.call == kind::CONNECT && call.addr == addr);
+            let asked = call.map_or(0, |call| {
+                call.connecting = 1;
+                call.asked_port
+            });
+            // Of MPTCP and SCTP the socket gets its ports later.
+            let peer: u16 = sock.read(off!(dport));
+            if peer == 0 && is_port(asked) || note_says_followed(sock, addr) {
+                return Fate::Send { strange: false };
+            }
+            keep_if(is_open(sock, to), addr)
+        }
+        // listen() without a bind chooses the port after this. Its children must find its storage, so that nothing can
+        // wait: it is followed, whatever port it is given.
+        state::LISTEN if is_open(sock, to) || note_says_followed(sock, addr) => Fate::Send { strange: false },
+        // Of a new child there is nothing to forget. Some kernels set its ports after this: then it is kept.
+        state::SYN_RECV if from == state::LISTEN && !is_open(sock, to) => Fate::Drop,
+        // Nothing was kept of a client that could not be given the port.
+        state::ESTABLISHED if from == state::SYN_SENT && transport == protocol::TCP && !may_be_given(sock) => {
+            Fate::Drop
+        }
+        state::LISTEN | state::SYN_RECV | state::ESTABLISHED => keep_if(is_open(sock, to), addr),
+        state::CLOSE if from != state::CLOSE && is_held(sock) => {
+            // It may connect or listen again.
+            remember(runner, runner, kind::CLOSE, addr, inode(sock), Past::Omitted);
+            Fate::Drop
+        }
+        // The end of a TCP socket is told, see `end`.
+        _ if transport != protocol::TCP => keep_if(false, addr),
+        _ => Fate::Drop,
+    }
+}
+
+/// Notes that a socket is followed which can't be known by its ports, or not for long. To be called when it was told of.
+#[inline(always)]
+pub(crate) fn note_strange(sk: *const c_void, runner: u32) {
+    let (sock, addr) = (Typed(sk), sk as u64);
+    if !note_says_followed(sock, addr) {
+        remember(runner, runner, kind::TRANSITION, addr, inode(sock), Past::Followed);
+    }
+}
+
+/// Whether a port is not known yet that may be the one.
+#[inline(always)]
+fn is_open(sock: Typed, to: u8) -> bool {
+    match to {
+        state::LISTEN => sock.read::<u16>(off!(num)) == 0 && may_be_given(sock),
+        state::SYN_SENT | state::SYN_RECV | state::ESTABLISHED => {
+            sock.read::<u16>(off!(dport)) == 0 || sock.read::<u16>(off!(num)) == 0 && may_be_given(sock)
+        }
+        _ => false,
+    }
+}
+
+/// Keeps the change if it is open whether its socket is followed. If it is not, what was kept before goes.
+#[inline(always)]
+fn keep_if(open: bool, addr: u64) -> Fate {
+    if open {
+        return Fate::Keep;
+    }
+    forget(addr);
+    Fate::Drop
+}
+
+/// Whether a process has the socket: it can start again.
+#[inline(always)]
+fn is_held(sock: Typed) -> bool {
+    sock.read::<u64>(off!(flags)) & sock::SOCK_DEAD == 0 && sock.read::<u64>(off!(socket)) != 0
+}
+
+/// A signal, before it is sent: whether its socket is followed. It may be the first that tells so.
+#[inline(always)]
+pub(crate) fn signal(runner: u32, kind: u16, sk: *const c_void) -> bool {
+    let passes = is_followed(sk) || has_port(Typed(sk), sk as u64);
+    if passes {
+        sock::identify(sk, runner, kind);
+    }
+    passes
+}
+
+/// The end of a socket: whether it was followed. What was noted of it goes.
+#[inline(always)]
+pub(crate) fn end(sk: *const c_void) -> bool {
+    let addr = sk as u64;
+    let noted = first(addr).map(|note| note.followed != 0);
+    if noted.is_some() {
+        forget(addr);
+    }
+    noted == Some(true) || has_port(Typed(sk), addr) || is_followed(sk)
+}
+
+/// A socket that exists, as its record tells: whether it is followed.
+#[inline(always)]
+pub(crate) fn exists(sk: *const c_void, record: &Sock, kind: u16) -> bool {
+    if is_port(record.local_port) || is_port(record.peer_port) || is_followed(sk) {
+        return true;
+    }
+    let inode = inode(Typed(sk));
+    if record.state == u32::from(state::CLOSE) && first(record.addr).is_none_or(|note| note.inode != inode) {
+        // It was bound before the trace.
+        remember(runner::ITERATOR, runner::ITERATOR, kind, record.addr, inode, Past::Omitted);
+    }
+    false
+}
+
+/// A system call, with the port that it asked for: whether its socket is followed. What was kept of it is sent first.
+#[inline(always)]
+pub(crate) fn call(sk: Raw, call: u16, asked: u16) -> bool {
+    let addr = sk.0 as u64;
+    let bound = is_port(sk.read(off!(num)));
+    let passes = bound || is_port(asked) || has_port(sk, addr) || note_says_followed(sk, addr);
+    if passes && call != kind::ACCEPT {
+        let inode = inode(sk);
+        release(runner::FIRST, call, addr, inode, (0, 0));
+        if !bound {
+            // Nothing else would tell those that see it next.
+            remember(room_of(call), runner::FIRST, call, addr, inode, Past::Followed);
+        }
+    }
+    passes
+}
+
+/// Whether a call on a socket that is not followed is to be kept: on one that is none yet. Of any other it is known, or
+/// it passes CLOSE before it starts again, where the past is noted as omitted.
+#[inline(always)]
+pub(crate) fn keeps_call(sk: Raw, call: u16) -> bool {
+    call != kind::ACCEPT && sk.read::<u8>(off!(state)) == state::CLOSE
+}
+
+/// Number of the inode behind a socket, which no other has (but after four billion others); 0 where no file is for it.
+#[inline(always)]
+pub(crate) fn inode<M: Memory>(sk: M) -> u64 {
+    let socket: u64 = sk.read(off!(socket));
+    if socket == 0 { 0 } else { Raw(socket as *const c_void).read(off!(socket_inode)) }
+}
+
+#[inline(always)]
+fn first(addr: u64) -> Option<&'static mut Note> {
+    // SAFETY: a value lives as long as the program runs; what is read of one that another processor removed meanwhile is
+    // not believed, see `release`.
+    NOTES.get_ptr_mut(NoteKey { addr, nth: 0 }).map(|note| unsafe { &mut *note })
+}
+
+#[inline(always)]
+fn note_says_followed<M: Memory>(sk: M, addr: u64) -> bool {
+    // A child that was not accepted yet had no inode.
+    first(addr).is_some_and(|note| note.followed != 0 && (note.inode == 0 || note.inode == inode(sk)))
+}
+
+/// What is noted of a socket without a record.
+#[derive(Clone, Copy, PartialEq)]
+enum Past {
+    /// It is followed.
+    Followed,
+    /// It did something that was not kept.
+    Omitted,
+}
+
+/// Notes this in place of all that was.
+#[inline(always)]
+fn remember(room: u32, runner: u32, kind: u16, addr: u64, inode: u64, past: Past) {
+    forget(addr);
+    let Some(note) = blank(room, inode) else { return };
+    note.followed = u32::from(past == Past::Followed);
+    note.omitted = u32::from(past == Past::Omitted);
+    if NOTES.insert(NoteKey { addr, nth: 0 }, &*note, NOEXIST).is_err() {
+        lose(runner, kind);
+    }
+}
+
+/// A note without a record, but with the time.
+#[inline(always)]
+fn blank(room: u32, inode: u64) -> Option<&'static mut Note> {
+    // SAFETY: this processor's own place, of the one program that runs in this room.
+    let note = unsafe { &mut *ROOM.get_ptr_mut(room)? };
+    note.inode = inode;
+    note.followed = 0;
+    note.omitted = 0;
+    note.record.head = head(0, 0);
+    Some(note)
+}
+
+/// Keeps the record of a call. `fill` must write every field.
+#[inline(always)]
+pub(crate) fn keep_call<T>(call: u16, addr: u64, inode: u64, fill: impl FnOnce(&mut T)) {
+    keep(room_of(call), runner::FIRST, call, addr, inode, fill);
+}
+
+/// Keeps a record. `fill` must write every field.
+#[inline(always)]
+pub(crate) fn keep<T>(room: u32, runner: u32, kind: u16, addr: u64, inode: u64, fill: impl FnOnce(&mut T)) {
+    const { assert!(size_of::<T>() == size_of::<Kept>() && align_of::<T>() == align_of::<Kept>()) };
+    let Some(note) = blank(room, inode) else { return };
+    // SAFETY: of the same size, and integers all.
+    fill(unsafe { &mut *(&raw mut note.record).cast() });
+    if first(addr).is_some_and(|first| first.inode != inode) {
+        // Of another socket, whose end was missed.
+        forget(addr);
+    }
+    for nth in 0..MOST {
+        match NOTES.insert(NoteKey { addr, nth }, &*note, NOEXIST) {
+            Ok(()) => return,
+            Err(THERE) => {}
+            Err(_) => return lose(runner, kind),
+        }
+    }
+    match first(addr) {
+        Some(first) => first.omitted = 1,
+        None => lose(runner, kind),
+    }
+}
+
+/// Sends what was kept of a socket, with these ids, now that it is followed.
+#[inline(always)]
+pub(crate) fn release(runner: u32, kind: u16, addr: u64, inode: u64, (id, parent): (u64, u64)) {
+    let Some(note) = first(addr) else { return };
+    if note.followed != 0 && (note.inode == 0 || note.inode == inode) {
+        // Nothing is kept of it, and the system calls still have to know it.
+        return;
+    }
+    if note.inode == inode && note.omitted != 0 {
+        let time = note.record.head.time;
+        // SAFETY: every field is written.
+        unsafe {
+            send(runner, kind, |record: &mut Step| {
+                record.head = Head { time, ..head(kind::STEP, 0) };
+                record.id = id;
+                record.addr = addr;
+                record.parent = parent;
+                record.from = u16::from(state::CLOSE);
+                record.to = u16::from(state::CLOSE);
+                record.reserved = 0;
+                wipe(&mut record.task);
+            });
+        }
+    }
+    for nth in 0..MOST {
+        let key = NoteKey { addr, nth };
+        let Some(note) = NOTES.get_ptr(key) else { break };
+        // SAFETY: as in `first`.
+        let note = unsafe { &*note };
+        if note.inode != inode || note.record.head.kind == 0 {
+            continue;
+        }
+        // SAFETY: every field is written.
+        unsafe {
+            send_if(runner, kind, |record: &mut Kept| {
+                copy(&note.record, record);
+                record.sock.id = id;
+                record.sock.parent = parent;
+                // Whoever removes it has read it while it was there.
+                NOTES.remove(key).is_ok()
+            });
+        }
+    }
+    forget(addr);
+}
+
+/// A word at a time, so that no `memcpy` comes of it.
+#[inline(always)]
+fn copy(from: &Kept, to: &mut Kept) {
+    let (from, to): (*const u64, *mut u64) = (core::ptr::from_ref(from).cast(), core::ptr::from_mut(to).cast());
+    for word in 0..size_of::<Kept>() / 8 {
+        // SAFETY: within both, which are aligned to words.
+        unsafe { to.add(word).write_volatile(from.add(word).read_volatile()) };
+    }
+}
+
+/// Removes all notes of a socket. Most have none.
+#[inline(always)]
+fn forget(addr: u64) {
+    if first(addr).is_none() {
+        return;
+    }
+    for nth in 0..MOST {
+        if NOTES.remove(NoteKey { addr, nth }) == Err(NOT_THERE) {
+            break;
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! What a million open sockets take: `cargo bench --bench scale`. `-- N`: another number of sockets.
+//!
+//! Prints one line of JSON for each thing measured, in this order: what is known of the sockets, alone, where both ends of each
+//! connection are on the host and where one is; the same as it comes to be by replaying a recording of them; how many bytes the parts have; how fast a recording of short connections is
+//! replayed.
+
+mod host;
+
+use std::{
+    fs, io,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use host::Host;
+use sockwatch::{
+    clock::Clock,
+    event::{Actor, Endpoint, Event, Stats},
+    lane::Lane,
+    lifecycle::{End, Life, Milestone, Report, Signal, Then, Verdict},
+    output::{Json, Scene, Show, Sink, View},
+    recording::{Facts, Input, Recorder, RecorderOptions, Sync, Target},
+    replay::{Play, Player},
+    select::Filter,
+    source::Step,
+};
+
+/// Connections of the recording that is replayed for its speed.
+const SHORT: u64 = 250_000;
+
+/// How often it is replayed.
+const TIMES: usize = 5;
+
+/// What is measured, each in a process of its own: memory that one gave back would seem to be free for the next.
+const MEASURED: [&str; 5] = ["here", "elsewhere", "replayed", "sizes", "speed"];
+
+fn main() {
+    // cargo passes options of its own.
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let sockets: u64 = words.iter().find_map(|word| word.parse().ok()).unwrap_or(1_000_000);
+    let Some(which) = MEASURED.into_iter().find(|which| words.iter().any(|word| word == which)) else {
+        let own = std::env::current_exe().expect("this program is somewhere");
+        for which in MEASURED {
+            let done = Command::new(&own).args([which, &sockets.to_string()]).status().expect("it can be started");
+            assert!(done.success(), "{which} failed");
+        }
+        return;
+    };
+    match which {
+        "here" => known("both ends here", Host::new(true, false), sockets, sockets / 2),
+        "elsewhere" => known("peers elsewhere", Host::new(true, true), sockets, sockets),
+        "replayed" => replayed(sockets),
+        "sizes" => sizes(),
+        _ => speed(),
+    }
+}
+
+/// Memory of this process, bytes: now, or the most so far.
+fn memory(key: &str) -> u64 {
+    let status = fs::read_to_string("/proc/self/status").expect("there is a /proc");
+    let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("it has this line");
+    1024 * line.trim_matches(|letter: char| !letter.is_ascii_digit()).parse::<u64>().expect("a number")
+}
+
+/// Connections that are open.
+fn known(which: &str, host: Host, sockets: u64, connections: u64) {
+    let mut lane = Lane::new(Scene::new(Clock::at(0)));
+    lane.leave_out_signals();
+    lane.let_lives_rest();
+    let before = memory("VmRSS:");
+    for step in host.steps(connections) {
+        if step != Step::End && lane.take(step) {
+            lane.tell(&mut Nothing).expect("nothing is written");
+        }
+    }
+    assert!(lane.sockets() as u64 >= sockets, "all are known");
+    let (known, held) = (lane.sockets() as u64, memory("VmRSS:").saturating_sub(before));
+    println!(
+        "{{\"measured\":\"known, {which}\",\"sockets\":{known},\"bytes_per_socket\":{},\"by_its_own_count\":{}}}",
+        held / known,
+        lane.weight() as u64 / known
+    );
+}
+
+/// Replays a recording of the same: how much memory is taken at most.
+fn replayed(sockets: u64) {
+    let path = record(Host::new(true, false), sockets / 2);
+    let before = memory("VmHWM:");
+    let played = play(&path, &mut Nothing);
+    println!(
+        "{{\"measured\":\"replayed\",\"sockets\":{sockets},\"bytes_per_socket\":{},\"seconds\":{:.2}}}",
+        memory("VmHWM:").saturating_sub(before) / sockets,
+        played.as_secs_f64()
+    );
+    fs::remove_file(path).expect("it is there");
+}
+
+fn record(host: Host, connections: u64) -> std::path::PathBuf {
+    let path = std::env::temp_dir().join(format!("sockwatch-scale-{}.sw", std::process::id()));
+    let target = Target::File { path: path.clone(), force: true };
+    let options = RecorderOptions { target, sync: Sync::Never, max_size: None, keep: None };
+    let mut recorder = Recorder::create(&options).expect("there is a place for temporary files");
+    recorder.begin(&Facts::default());
+    host.steps(connections).for_each(|step| recorder.step(&step));
+    let finished = recorder.finish();
+    assert_eq!((finished.dropped, finished.unclosed), (0, None), "all of it is written");
+    path
+}
+
+fn play(path: &std::path::Path, sink: &mut dyn Sink) -> Duration {
+    let player =
+        Player::open(vec![Input::File(path.to_owned())], |_| Some(Filter::default())).expect("it is a recording");
+    let started = Instant::now();
+    let played = player.play(&Play::default(), sink, &mut |_, _| Ok(true)).expect("nothing fails");
+    assert!(played.complete, "all of it is there");
+    started.elapsed()
+}
+
+fn sizes() {
+    let sizes = [
+        ("life", size_of::<Life>()),
+        ("milestone", size_of::<Milestone>()),
+        ("actor", size_of::<Option<Actor>>()),
+        ("endpoint", size_of::<Option<Endpoint>>()),
+        ("stats", size_of::<Option<Stats>>()),
+        ("end", size_of::<End>()),
+        ("then", size_of::<Then>()),
+        ("verdict", size_of::<Option<Verdict>>()),
+        ("signal", size_of::<Signal>()),
+        ("event", size_of::<Event>()),
+        ("step", size_of::<Step>()),
+    ];
+    let sizes: Vec<String> = sizes.into_iter().map(|(name, size)| format!("\"{name}\":{size}")).collect();
+    println!("{{\"measured\":\"sizes\",{}}}", sizes.join(","));
+}
+
+/// Short connections, to lines of those that closed.
+fn speed() {
+    let path = record(Host::new(false, false), SHORT);
+    let events = Host::new(false, false).steps(SHORT).filter(|step| matches!(step, Step::Event(_))).count();
+    let mut rates: Vec<f64> = (0..TIMES)
+        .map(|_| {
+            let mut show = Show::new(io::sink(), Box::new(Json::new()), View::Closed, Filter::default());
+            events as f64 / play(&path, &mut show).as_secs_f64()
+        })
+        .collect();
+    rates.sort_unstable_by(f64::total_cmp);
+    println!(
+        "{{\"measured\":\"replay\",\"events\":{events},\"per_second\":{:.0},\"least\":{:.0},\"most\":{:.0}}}",
+        rates[TIMES / 2],
+        rates[0],
+        rates[TIMES - 1]
+    );
+    fs::remove_file(path).expect("it is there");
+}
+
+/// Takes everything, and shows nothing.
+struct Nothing;
+
+impl Sink for Nothing {
+    fn report(&mut self, _: &Scene, report: Report<'_>) -> io::Result<()> {
+        std::hint::black_box(report);
+        Ok(())
+    }
+
+    fn wants_signals(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,5 @@
+//! What is on the screen while things happen to sockets.
+
+mod keys;
+mod rows;
+mod stage;

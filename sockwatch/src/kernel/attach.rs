@@ -1,0 +1,203 @@
+//! Attaching the programs of one probe: whole or not at all.
+
+use std::ptr;
+
+use aya::{
+    Btf as AyaBtf, Ebpf,
+    programs::{BtfTracePoint, FEntry, FExit, Iter, Program, ProgramError, TracePoint},
+};
+use nix::libc;
+
+use super::{
+    counters::Counters,
+    load::{LoadError, chain},
+    probes::{Call, CallProgram, Calls, Hook, Probe, Trampoline},
+    tracefs::TracefsError,
+};
+
+/// Why a probe could not be attached.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// The kernel refused a program.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// Its tracepoints can't be found.
+    #[error(transparent)]
+    Tracefs(#[from] TracefsError),
+    /// System calls do not come by.
+    #[error("this kernel was compiled so that system calls do not pass {0}")]
+    Elsewhere(&'static str),
+}
+
+/// How a probe was attached.
+pub(super) struct Way {
+    /// The programs whose misses count.
+    pub(super) programs: Vec<&'static str>,
+    /// Whether it sees a system call by trampolines.
+    pub(super) trampolines: bool,
+    /// Why not, where they would have been better.
+    pub(super) why_not: Option<String>,
+}
+
+/// What probes are attached with.
+pub(super) struct On<'a> {
+    pub(super) ebpf: &'a mut Ebpf,
+    pub(super) kernel: &'a AyaBtf,
+    pub(super) tracefs: &'a Result<(), TracefsError>,
+    pub(super) counters: &'a Counters,
+    pub(super) calls: Calls,
+}
+
+impl On<'_> {
+    /// Loads the programs of a probe and attaches them.
+    pub(super) fn attach(&mut self, probe: &Probe) -> Result<Result<Way, AttachError>, LoadError> {
+        let programs: Vec<&'static str> = match probe.hook {
+            Hook::Typed(program) | Hook::Iterator(_, program) => vec![program],
+            Hook::Twin(first, second, _) => vec![first, second],
+            Hook::Call(call) => call.programs().collect(),
+        };
+        for name in &programs {
+            self.ebpf.program(name).ok_or(LoadError::Stale(name))?;
+        }
+        let plain = |programs| Way { programs, trampolines: false, why_not: None };
+        let Self { ebpf, kernel, .. } = self;
+        Ok(match probe.hook {
+            Hook::Typed(name) => attach_typed(ebpf, name, name, kernel).map(|()| plain(programs)).map_err(Into::into),
+            // In this order: the kernel calls the programs of a tracepoint in the order in which they were attached.
+            Hook::Twin(first, second, _) => attach_typed(ebpf, first, first, kernel)
+                .and_then(|()| attach_typed(ebpf, second, first, kernel))
+                .inspect_err(|_| detach(ebpf, first))
+                // What the first is skipped for the second takes.
+                .map(|()| plain(vec![first]))
+                .map_err(Into::into),
+            Hook::Iterator(name, program) => {
+                load_iterator(ebpf, program, name, kernel).map(|()| plain(programs)).map_err(Into::into)
+            }
+            Hook::Call(call) => self.attach_call(&call),
+        })
+    }
+
+    fn attach_call(&mut self, call: &Call) -> Result<Way, AttachError> {
+        let by_tracepoints = |on: &mut Self, why_not| {
+            on.attach_tracepoints(call.tracepoints)?;
+            let programs = call.tracepoints.iter().map(|(program, _)| *program).collect();
+            Ok(Way { programs, trampolines: false, why_not })
+        };
+        if self.calls == Calls::Tracepoints {
+            return by_tracepoints(self, None);
+        }
+        match self.attach_trampolines(call) {
+            Ok(programs) => Ok(Way { programs, trampolines: true, why_not: None }),
+            Err(error) if self.calls == Calls::Trampolines => Err(error),
+            Err(error) => by_tracepoints(self, Some(chain(&error))),
+        }
+    }
+
+    fn attach_tracepoints(&mut self, programs: &[CallProgram]) -> Result<(), AttachError> {
+        self.tracefs.clone()?;
+        let ebpf = &mut *self.ebpf;
+        let outcome = programs.iter().try_for_each(|(program, names)| attach_call(ebpf, program, names));
+        if outcome.is_err() {
+            programs.iter().for_each(|(program, _)| detach(ebpf, program));
+        }
+        Ok(outcome?)
+    }
+
+    /// Returns the programs.
+    fn attach_trampolines(&mut self, call: &Call) -> Result<Vec<&'static str>, AttachError> {
+        let mut programs: Vec<_> = call.trampolines.iter().map(|trampoline| trampoline.program).collect();
+        let outcome = call
+            .trampolines
+            .iter()
+            .try_for_each(|trampoline| attach_trampoline(self.ebpf, trampoline, self.kernel).map_err(Into::into))
+            .and_then(|()| self.is_passed(call))
+            .and_then(|()| call.asleep.map_or(Ok(()), |asleep| self.attach_asleep(asleep)));
+        match outcome {
+            Ok(()) => {
+                programs.extend(call.asleep.map(|(program, _)| program));
+                Ok(programs)
+            }
+            Err(error) => {
+                programs.iter().for_each(|program| detach(self.ebpf, program));
+                Err(error)
+            }
+        }
+    }
+
+    /// Beside trampolines, for the threads that were asleep in the call: the tracepoints of its exit, and what finds those
+    /// threads.
+    fn attach_asleep(&mut self, asleep: CallProgram) -> Result<(), AttachError> {
+        load_iterator(self.ebpf, "asleep", "task", self.kernel)?;
+        self.attach_tracepoints(&[asleep])
+    }
+
+    /// Whether a call comes by: the compiler may have put a copy of the function into the system call. So one is made, on a
+    /// descriptor that is none.
+    fn is_passed(&self, call: &Call) -> Result<(), AttachError> {
+        let before = self.counters.tried(call.place);
+        // SAFETY: the kernel refuses a descriptor that is none before it looks at any other argument.
+        unsafe {
+            match call.place {
+                sockwatch_ebpf::call::BIND => libc::bind(-1, ptr::null(), 0),
+                sockwatch_ebpf::call::LISTEN => libc::listen(-1, 0),
+                sockwatch_ebpf::call::CONNECT => libc::connect(-1, ptr::null(), 0),
+                _ => libc::accept4(-1, ptr::null_mut(), ptr::null_mut(), 0),
+            }
+        };
+        match call.trampolines {
+            [first, ..] if self.counters.tried(call.place) == before => Err(AttachError::Elsewhere(first.function)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn program<'a, T>(ebpf: &'a mut Ebpf, name: &str) -> Result<T, ProgramError>
+where
+    T: TryFrom<&'a mut Program, Error = ProgramError>,
+{
+    // Asked for by `attach` before: it is there.
+    let program = ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)?;
+    program.try_into()
+}
+
+fn attach_typed(ebpf: &mut Ebpf, name: &str, tracepoint: &str, kernel: &AyaBtf) -> Result<(), ProgramError> {
+    let program: &mut BtfTracePoint = program(ebpf, name)?;
+    program.load(tracepoint, kernel)?;
+    program.attach().map(drop)
+}
+
+fn attach_trampoline(ebpf: &mut Ebpf, trampoline: &Trampoline, kernel: &AyaBtf) -> Result<(), ProgramError> {
+    let Trampoline { program: name, function, exit } = trampoline;
+    if *exit {
+        let program: &mut FExit = program(ebpf, name)?;
+        program.load(function, kernel)?;
+        program.attach().map(drop)
+    } else {
+        let program: &mut FEntry = program(ebpf, name)?;
+        program.load(function, kernel)?;
+        program.attach().map(drop)
+    }
+}
+
+pub(super) fn load_iterator(ebpf: &mut Ebpf, name: &str, iterator: &str, kernel: &AyaBtf) -> Result<(), ProgramError> {
+    let program: &mut Iter = program(ebpf, name)?;
+    program.load(iterator, kernel)
+}
+
+fn attach_call(ebpf: &mut Ebpf, name: &str, tracepoints: &[&str]) -> Result<(), ProgramError> {
+    let program: &mut TracePoint = program(ebpf, name)?;
+    program.load()?;
+    tracepoints.iter().try_for_each(|tracepoint| program.attach("syscalls", tracepoint).map(drop))
+}
+
+pub(super) fn detach(ebpf: &mut Ebpf, name: &str) {
+    // It may never have been loaded.
+    let _ = match ebpf.program_mut(name) {
+        Some(Program::TracePoint(program)) => program.unload(),
+        Some(Program::BtfTracePoint(program)) => program.unload(),
+        Some(Program::FEntry(program)) => program.unload(),
+        Some(Program::FExit(program)) => program.unload(),
+        Some(Program::Iter(program)) => program.unload(),
+        _ => Ok(()),
+    };
+}
