@@ -293,6 +293,8 @@ impl Engine {
     /// The kernel destroyed a socket: its life is told, and then forgotten.
     fn end(&mut self, time: Time, place: usize) {
         self.queue_is_over(place);
+        // Nobody accepts it now, even if its close was missed.
+        self.leaves_queue(place);
         let life = self.life(place);
         let last = life.newest().map_or(life.first, |milestone| milestone.time);
         life.destroyed = Some(time);

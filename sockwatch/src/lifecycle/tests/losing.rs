@@ -34,6 +34,21 @@ fn a_loss_marks_exactly_the_lives_that_overlap_it() {
 }
 
 #[test]
+fn a_connection_that_is_destroyed_is_not_taken_for_accepted_when_its_listener_is_destroyed_too() {
+    let mut host = Host::new();
+    let nginx = process("nginx", 100);
+    let mut listener = host.listener("0.0.0.0:80", &nginx);
+    // Its close was lost.
+    let child = host.arrives(&listener, "10.0.0.2:5000");
+    host.destroyed(&child);
+    host.stops_listening(&mut listener, &nginx);
+    host.destroyed(&listener);
+    let watch = Watch::all(&host);
+    assert!(!watch.life(&child).was_accepted());
+    assert_eq!(watch.life(&listener).accepted, 0);
+}
+
+#[test]
 fn an_address_that_is_used_again_ends_the_life_whose_end_was_missed() {
     let mut host = Host::new();
     let old = host.client("10.0.0.1:5000", "10.0.0.2:80");

@@ -3,14 +3,19 @@
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{self, Read},
-    os::unix::fs::{FileTypeExt, OpenOptionsExt},
+    os::{
+        fd::AsFd,
+        unix::fs::{FileTypeExt, OpenOptionsExt},
+    },
     path::PathBuf,
     time::Duration,
 };
 
 use nix::{
+    errno::Errno,
     fcntl::{FcntlArg, OFlag, fcntl},
     libc,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
 };
 
 use super::{Problem, shown};
@@ -44,18 +49,34 @@ impl Input {
         };
         let name = shown(&path);
         let failed = |error| Problem::Io { name: name.clone(), error };
-        // Not waiting for somebody to write to a FIFO.
+        // Not waiting for ever for somebody to write to a FIFO.
         let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&path).map_err(failed)?;
         let kind = file.metadata().map_err(failed)?.file_type();
         if !kind.is_file() && !kind.is_fifo() {
             return Err(Problem::NotAFile(name));
         }
         fcntl(&file, FcntlArg::F_SETFL(OFlag::empty())).map_err(|error| failed(error.into()))?;
+        if kind.is_fifo() {
+            wait_for_writer(&file).map_err(|error| failed(error.into()))?;
+        }
         if grows && kind.is_file() {
             return Ok(Opened { name, bytes: Box::new(Growing(file)), file: None });
         }
         let anywhere = if kind.is_file() { Some(file.try_clone().map_err(failed)?) } else { None };
         Ok(Opened { name, bytes: Box::new(file), file: anywhere })
+    }
+}
+
+/// How many milliseconds somebody is waited for who writes to a FIFO: whoever does may be started together with its reader.
+const WRITER: u16 = 2_000;
+
+/// Until there is something to read from a FIFO, or all who wrote to it are gone. Without a writer it would seem to be at its end
+/// (`pipe_read` in fs/pipe.c); to be polled it is at its end only once there was one (`pipe_poll`).
+fn wait_for_writer(file: &File) -> nix::Result<()> {
+    let mut fds = [PollFd::new(file.as_fd(), PollFlags::POLLIN)];
+    match poll(&mut fds, PollTimeout::from(WRITER)) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{self, Read},
+    io::{self, Read, Write},
     path::PathBuf,
 };
 
@@ -48,11 +48,17 @@ fn devices_and_directories_are_refused_and_not_read() {
 }
 
 #[test]
-fn nobody_waits_for_the_writer_of_a_fifo() {
+fn the_writer_of_a_fifo_is_waited_for_but_not_for_ever() {
     let place = Place::new("fifo");
     let path = place.0.join("fifo");
     mkfifo(&path, Mode::S_IRWXU).unwrap();
-    assert!(matches!(refusal(path), Problem::Empty(_)));
+    assert!(matches!(refusal(&path), Problem::Empty(_)));
+    let (sample, to) = (Sample::new(7).bytes(), path.clone());
+    // It can be opened only once it is opened to be read.
+    let writer = std::thread::spawn(move || fs::OpenOptions::new().write(true).open(to)?.write_all(&sample));
+    assert!(Recording::open(Input::File(path)).is_ok());
+    // Whether all was read does not matter here.
+    let _ = writer.join().unwrap();
 }
 
 #[test]
