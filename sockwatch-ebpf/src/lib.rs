@@ -11,7 +11,7 @@ pub use offsets::{ABSENT, Offsets};
 
 /// Layout version of everything in this crate; goes up with every change. A test refuses an object that was built from
 /// other sources than the loader.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 /// What a record is: the value of [`Head::kind`].
 pub mod kind {
@@ -363,7 +363,7 @@ pub struct Asleep {
     pub reserved: u32,
 }
 
-/// The tracepoints that have two programs: places in [`Counters::taken`] and [`Counters::busy`].
+/// The tracepoints that have two programs: places in [`Counters::taken`] and in what they tell each other.
 pub mod twin {
     #![expect(missing_docs, reason = "the names say it")]
     pub const STATE: usize = 0;
@@ -386,6 +386,10 @@ pub struct Counters {
     pub taken: [u64; twin::COUNT],
     /// By [`twin`]: 1 while the first program is running.
     pub busy: [u64; twin::COUNT],
+    /// By [`twin`]: which socket the first program was at last,
+    pub told_of: [u64; twin::COUNT],
+    /// and what happened to it. 0: nothing that the second program did not come to, too.
+    pub told: [u64; twin::COUNT],
     /// The last ids given, by runner.
     pub last_id: [u64; runner::COUNT as usize],
     /// By [`call`]: how often a trampoline saw a call on descriptor -1. The loader makes some, to see whether system calls pass
@@ -421,7 +425,7 @@ const _: () = {
     assert!(size_of::<Call>() == 16 + 88 + 48 + 24);
     assert!(size_of::<Exec>() == 16 + 48 + 8 + COMPONENT * COMPONENTS);
     assert!(size_of::<Snapshot>() == 16 + 88 + 48 + 48 + 8);
-    assert!(size_of::<Counters>() == 8 * 64);
+    assert!(size_of::<Counters>() == 9 * 64);
     assert!(size_of::<Asleep>() == 8);
     assert!(size_of::<Config>() == 24);
 };

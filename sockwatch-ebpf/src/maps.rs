@@ -60,6 +60,8 @@ pub(crate) struct Identity {
     pub(crate) addr: u64,
     /// The id of the listener it was cloned from.
     pub(crate) parent: u64,
+    /// What was last seen of it, by the first or the second of two programs: see `twin`.
+    pub(crate) seen: u64,
 }
 
 #[btf_map]

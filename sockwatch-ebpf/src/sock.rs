@@ -8,8 +8,9 @@ use sockwatch_ebpf::{ABSENT, Sock, Stats, family, flag, protocol, state};
 use crate::{
     emit::{cpu, lose},
     filter,
-    maps::{Identity, counters, identity_or},
+    maps::{Identity, counters, identity, identity_or},
     memory::{Memory, Raw, Typed, clear, off, wipe},
+    twin::Seen,
 };
 
 /// Bit of `SOCK_DEAD` in `sk_flags` (`enum sock_flags` in include/net/sock.h; the first ones never moved).
@@ -34,23 +35,50 @@ pub(crate) fn as_tcp(sk: *const c_void) -> *const c_void {
 /// counted under `kind`.
 #[inline(always)]
 pub(crate) fn identify(sk: *const c_void, runner: u32, kind: u16) -> (u64, u64) {
+    own(sk, runner, kind).map_or((0, 0), |identity| (identity.id, identity.parent))
+}
+
+/// As above, and notes what is seen of it.
+#[inline(always)]
+pub(crate) fn identify_seen(sk: *const c_void, runner: u32, kind: u16, seen: u64) -> (u64, u64) {
+    let Some(identity) = own(sk, runner, kind) else { return (0, 0) };
+    identity.seen = seen;
+    (identity.id, identity.parent)
+}
+
+/// The storage of a socket, its own.
+#[inline(always)]
+fn own(sk: *const c_void, runner: u32, kind: u16) -> Option<&'static mut Identity> {
     let addr = sk as u64;
     let mut first = MaybeUninit::<Identity>::uninit();
     let Some(identity) = identity_or(sk, clear(&mut first)) else {
         lose(runner, kind);
-        return (0, 0);
+        return None;
     };
     if identity.addr != addr {
         // New, or a copy of its listener's.
         identity.parent = identity.id;
         identity.id = next_id(runner);
         identity.addr = addr;
+        identity.seen = 0;
         if filter::is_on() {
             // What was kept of it comes first.
             filter::release(runner, kind, addr, filter::inode(Typed(sk)), (identity.id, identity.parent));
         }
     }
-    (identity.id, identity.parent)
+    Some(identity)
+}
+
+/// Whether this was the last that was seen of a socket.
+#[inline(always)]
+pub(crate) fn was_seen(sk: *const c_void, what: u64) -> Seen {
+    match identity(sk).filter(|identity| identity.addr == sk as u64) {
+        Some(identity) if identity.seen == what => Seen::Yes,
+        Some(_) => Seen::No,
+        // Where one port is followed alone, most have no storage.
+        None if filter::is_on() => Seen::Unknown,
+        None => Seen::No,
+    }
 }
 
 /// Unique on this host while the programs are loaded: the processor, the runner, and a count.

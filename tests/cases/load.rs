@@ -19,7 +19,8 @@ fn run(netns: &Netns, load: &Load, arguments: &[&str]) -> (Opens, Tally, i32) {
     (opens, Tally::read(&file), code)
 }
 
-/// 100,000 connections, where the machine is not an emulated one: every one is told, whole.
+/// 100,000 connections, where the machine is not an emulated one: every one is told, whole. But for those of which the kernel
+/// skipped something uncounted (see docs/limits.md), which are told, and not called whole: one run in ten has one or two.
 fn nothing_is_lost(ending: Ending) {
     let Some(host) = Host::alone() else { return };
     let netns = host.netns();
@@ -28,10 +29,11 @@ fn nothing_is_lost(ending: Ending) {
 
     assert_eq!(opens, Opens { active: connections.into(), passive: connections.into() }, "what the kernel counted");
     assert_eq!((tally.clients, tally.servers), (opens.active, opens.passive), "what was reported");
-    let lost = (tally.lost(), tally.lost_lines.len(), tally.incomplete, code);
+    let gaps = tally.incomplete;
+    let lost = (tally.lost(), tally.lost_lines.len(), gaps <= u64::from(connections) / 10_000, code);
     assert!(
-        lost == (0, 0, 0, 0),
-        "lost, lines that say so, incomplete, exit code: {lost:?}. {:#?}",
+        lost == (0, 0, true, if gaps > 0 { 3 } else { 0 }),
+        "lost, lines that say so, few incomplete, exit code: {lost:?}; {gaps} incomplete: {:#?}",
         tally.incomplete_lines
     );
     assert_eq!(tally.falsely_complete, Vec::<String>::new());
@@ -66,8 +68,10 @@ fn what_a_nested_interrupt_makes_the_kernel_skip_is_counted() {
     netns.write("/sys/class/net/lo/queues/rx-0/rps_cpus", "3");
     let (opens, tally, code) = run(&netns, &Load { connections: scaled(30_000), pairs: 2, ending: Ending::Reset }, &[]);
 
-    // How many there are is luck. That they are counted is not.
-    assert_eq!(code, if tally.lost() > 0 { 3 } else { 0 });
+    // How many there are is luck. That nothing is called whole which is not is none. Some the kernel skips without counting
+    // them, for whoever has BPF programs there (perf sees them): those show as gaps in what a socket did.
+    let whole = tally.lost() == 0 && tally.incomplete == 0;
+    assert_eq!((&tally.summary["complete"], code), (&whole.into(), if whole { 0 } else { 3 }));
     check_losses(opens, &tally);
 }
 
@@ -89,6 +93,6 @@ fn check_losses(opens: Opens, tally: &Tally) {
     if tally.lost() > 0 {
         assert!(tally.incomplete > 0, "{tally:?}");
     } else {
-        assert_eq!((reported, tally.incomplete), (existed, 0));
+        assert_eq!(reported, existed);
     }
 }

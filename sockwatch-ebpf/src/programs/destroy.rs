@@ -5,9 +5,9 @@ use core::ffi::c_void;
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use sockwatch_ebpf::kind;
 
-use super::signals::mark;
+use super::signals::{DESTROYED, mark};
 use crate::{
-    filter,
+    filter, sock,
     twin::{self, tracepoint},
 };
 
@@ -15,13 +15,17 @@ use crate::{
 /// no storage.
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 pub(crate) fn tcp_destroy_sock(ctx: BtfTracePointContext) -> i32 {
-    twin::first(tracepoint::DESTROY, |runner| destroyed(runner, ctx.arg(0)))
+    let sk: *const c_void = ctx.arg(0);
+    twin::first(tracepoint::DESTROY, sk, DESTROYED, |runner| destroyed(runner, sk))
 }
 
 /// Takes what interrupts the first.
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 pub(crate) fn tcp_destroy_sock_2(ctx: BtfTracePointContext) -> i32 {
-    twin::second(tracepoint::DESTROY, |runner| destroyed(runner, ctx.arg(0)))
+    let sk: *const c_void = ctx.arg(0);
+    // One without storage may be told of twice: at its end nobody minds.
+    let seen = || sock::was_seen(sk, DESTROYED);
+    twin::second(tracepoint::DESTROY, sk, DESTROYED, seen, |runner| destroyed(runner, sk))
 }
 
 #[inline(always)]

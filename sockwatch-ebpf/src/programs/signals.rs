@@ -11,7 +11,7 @@ use crate::{
     maps::identity,
     memory::{Memory, Typed, off},
     sock,
-    twin::{self, tracepoint},
+    twin::{self, Seen, tracepoint},
 };
 
 /// `void tcp_retransmit_skb(const struct sock *sk, const struct sk_buff *skb, …)`.
@@ -25,25 +25,41 @@ pub(crate) fn tcp_retransmit_skb(ctx: BtfTracePointContext) -> i32 {
 /// socket.
 #[btf_tracepoint(function = "tcp_send_reset")]
 pub(crate) fn tcp_send_reset(ctx: BtfTracePointContext) -> i32 {
-    twin::first(tracepoint::RESET_SENT, |runner| mark_full(runner, kind::RESET_SENT, ctx.arg(0)))
+    let sk: *const c_void = ctx.arg(0);
+    twin::first(tracepoint::RESET_SENT, sk, RESET_SENT, |runner| mark_full(runner, kind::RESET_SENT, sk))
 }
 
 /// Takes what interrupts the first.
 #[btf_tracepoint(function = "tcp_send_reset")]
 pub(crate) fn tcp_send_reset_2(ctx: BtfTracePointContext) -> i32 {
-    twin::second(tracepoint::RESET_SENT, |runner| mark_full(runner, kind::RESET_SENT, ctx.arg(0)))
+    let sk: *const c_void = ctx.arg(0);
+    twin::second(
+        tracepoint::RESET_SENT,
+        sk,
+        RESET_SENT,
+        || was_seen(sk, RESET_SENT),
+        |runner| mark_full(runner, kind::RESET_SENT, sk),
+    )
 }
 
 /// `void tcp_receive_reset(struct sock *sk)`.
 #[btf_tracepoint(function = "tcp_receive_reset")]
 pub(crate) fn tcp_receive_reset(ctx: BtfTracePointContext) -> i32 {
-    twin::first(tracepoint::RESET_RECEIVED, |runner| mark_full(runner, kind::RESET_RECEIVED, ctx.arg(0)))
+    let sk: *const c_void = ctx.arg(0);
+    twin::first(tracepoint::RESET_RECEIVED, sk, RESET_RECEIVED, |runner| mark_full(runner, kind::RESET_RECEIVED, sk))
 }
 
 /// Takes what interrupts the first.
 #[btf_tracepoint(function = "tcp_receive_reset")]
 pub(crate) fn tcp_receive_reset_2(ctx: BtfTracePointContext) -> i32 {
-    twin::second(tracepoint::RESET_RECEIVED, |runner| mark_full(runner, kind::RESET_RECEIVED, ctx.arg(0)))
+    let sk: *const c_void = ctx.arg(0);
+    twin::second(
+        tracepoint::RESET_RECEIVED,
+        sk,
+        RESET_RECEIVED,
+        || was_seen(sk, RESET_RECEIVED),
+        |runner| mark_full(runner, kind::RESET_RECEIVED, sk),
+    )
 }
 
 #[inline(always)]
@@ -53,10 +69,36 @@ fn mark_full(runner: u32, kind: u16, sk: *const c_void) {
     }
 }
 
+/// What a socket remembers of its destruction: no change of state.
+pub(super) const DESTROYED: u64 = u64::MAX;
+/// Beside the last change of its state it remembers resets since.
+const RESET_SENT: u64 = 1 << 32;
+const RESET_RECEIVED: u64 = 1 << 33;
+
+/// Whether the first program saw a reset. A socket may send one after the other.
+#[inline(always)]
+fn was_seen(sk: *const c_void, reset: u64) -> Seen {
+    if sk.is_null() || !sock::is_full(sk) {
+        return Seen::Unknown;
+    }
+    match identity(sk).filter(|identity| identity.addr == sk as u64) {
+        Some(identity) if identity.seen & reset == 0 => Seen::No,
+        _ => Seen::Unknown,
+    }
+}
+
 /// Sends that something happened to a whole socket.
 #[inline(always)]
 pub(super) fn mark(runner: u32, kind: u16, sk: *const c_void) {
-    let id = identity(sk).filter(|identity| identity.addr == sk as u64).map_or(0, |identity| identity.id);
+    let id = identity(sk).filter(|identity| identity.addr == sk as u64).map_or(0, |identity| {
+        match kind {
+            kind::DESTROY => identity.seen = DESTROYED,
+            kind::RESET_SENT => identity.seen |= RESET_SENT,
+            kind::RESET_RECEIVED => identity.seen |= RESET_RECEIVED,
+            _ => {}
+        }
+        identity.id
+    });
     // SAFETY: every field is written.
     unsafe {
         send(runner, kind, |record: &mut Mark| {

@@ -13,27 +13,55 @@ use crate::{
     memory::{Memory, Raw, Typed, off, wipe},
     sock::{self, Port},
     task,
-    twin::{self, tracepoint},
+    twin::{self, Seen, tracepoint},
 };
 
 /// `void inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`, called before the new
 /// state is stored.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub(crate) fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
-    twin::first(tracepoint::STATE, |runner| changed(&ctx, runner))
+    let change = Change::of(&ctx);
+    twin::first(tracepoint::STATE, change.sk, change.mark(), |runner| changed(&ctx, runner))
 }
 
 /// Takes what interrupts the first.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub(crate) fn inet_sock_set_state_2(ctx: BtfTracePointContext) -> i32 {
-    twin::second(tracepoint::STATE, |runner| changed(&ctx, runner))
+    let change = Change::of(&ctx);
+    twin::second(tracepoint::STATE, change.sk, change.mark(), || change.was_seen(), |runner| changed(&ctx, runner))
+}
+
+/// What the tracepoint tells.
+#[derive(Clone, Copy)]
+struct Change {
+    sk: *const c_void,
+    from: u8,
+    to: u8,
+}
+
+impl Change {
+    #[inline(always)]
+    fn of(ctx: &BtfTracePointContext) -> Self {
+        Self { sk: ctx.arg(0), from: ctx.arg::<i32>(1) as u8, to: ctx.arg::<i32>(2) as u8 }
+    }
+
+    /// What the socket remembers of it. Not 0: no state is.
+    #[inline(always)]
+    fn mark(self) -> u64 {
+        u64::from(self.from) << 8 | u64::from(self.to)
+    }
+
+    #[inline(always)]
+    fn was_seen(self) -> Seen {
+        // The second of two that lead nowhere is like the first.
+        if self.from == self.to { Seen::Unknown } else { sock::was_seen(self.sk, self.mark()) }
+    }
 }
 
 #[inline(always)]
 fn changed(ctx: &BtfTracePointContext, runner: u32) {
-    let sk: *const c_void = ctx.arg(0);
-    let from = ctx.arg::<i32>(1) as u8;
-    let to = ctx.arg::<i32>(2) as u8;
+    let change = Change::of(ctx);
+    let Change { sk, from, to } = change;
     let protocol: u16 = Typed(sk).read(off!(protocol));
     if !sock::followed(protocol) {
         return;
@@ -66,7 +94,7 @@ fn changed(ctx: &BtfTracePointContext, runner: u32) {
             Fate::Drop => return,
         }
     }
-    let ids = sock::identify(sk, runner, kind);
+    let ids = sock::identify_seen(sk, runner, kind, change.mark());
     match kind {
         kind::CLOSE => close(runner, sk, ids, from, protocol),
         kind::TRANSITION => transition(runner, sk, ids, to),

@@ -39,6 +39,12 @@ const MOST_IDS: usize = 16;
 /// between one and its reset.
 const MOST_GONE: usize = 32;
 
+/// Room for so many milestones is kept with the room of a life that is gone.
+const MANY: usize = 8;
+
+/// How many rooms of lives that are gone are kept.
+const MOST_SPARE: usize = 1024;
+
 /// Turns events into lives. See the module's documentation.
 #[derive(Debug, Default)]
 pub struct Engine {
@@ -65,6 +71,9 @@ pub struct Engine {
     /// Nobody wants signals.
     quiet: bool,
     candidates: Candidates,
+    /// Rooms of lives that are gone, for those that come: to allocate them anew costs as much as an event.
+    #[expect(clippy::vec_box, reason = "it is the boxes that are kept")]
+    spare: Vec<Box<Slot>>,
 }
 
 /// A life, and what else is known of it here.
@@ -223,7 +232,17 @@ impl Engine {
     fn put(&mut self, life: Life) -> usize {
         self.load.add(&life);
         let slot = Slot { life, listener: usize::MAX, unpaired: None, queued: false, queue: 0, last: 0, waits: false };
-        let slot = Place::Awake(Box::new(slot));
+        let slot = Place::Awake(match self.spare.pop() {
+            Some(mut room) => {
+                let path = std::mem::take(&mut room.life.path);
+                *room = slot;
+                if room.life.path.is_empty() {
+                    room.life.path = path;
+                }
+                room
+            }
+            None => Box::new(slot),
+        });
         match self.free.pop() {
             Some(place) => {
                 self.lives[place] = slot;
@@ -316,15 +335,15 @@ impl Engine {
         }
     }
 
-    fn remove(&mut self, place: usize) -> Option<Life> {
+    fn remove(&mut self, place: usize) -> Option<Box<Slot>> {
         if self.lives[place].number().is_some() {
             self.leaves_queue(place);
         }
         self.lives[place].wake();
         let Place::Awake(slot) = std::mem::replace(&mut self.lives[place], Place::Free) else { return None };
-        let Slot { life, unpaired, .. } = *slot;
+        let Slot { life, unpaired, .. } = &*slot;
         self.free.push(place);
-        self.load.remove(&life);
+        self.load.remove(life);
         let addr = life.key.addr;
         match self.by_addr.get(&addr) {
             Some(&holder) if holder != place => {}
@@ -338,14 +357,26 @@ impl Engine {
         for id in &life.listens_as {
             self.listeners.remove(id);
         }
-        if let Some((local, peer)) = unpaired {
+        if let Some((local, peer)) = *unpaired {
             self.ends.remove(local, peer, place);
         }
         if self.lives.len() == self.free.len() {
             self.lives.clear();
             self.free.clear();
         }
-        Some(life)
+        Some(slot)
+    }
+
+    /// A life was told: its room is free.
+    fn spare(&mut self, mut room: Box<Slot>) {
+        if self.spare.len() < MOST_SPARE {
+            // What it shares with others is not held any longer.
+            room.life.path.clear();
+            room.life.path.shrink_to(MANY);
+            room.life.owner = None;
+            room.life.holders = None;
+            self.spare.push(room);
+        }
     }
 
     // Telling.

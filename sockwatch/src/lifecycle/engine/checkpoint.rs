@@ -23,6 +23,7 @@ impl Engine {
             gone: _,
             quiet: _,
             candidates: _,
+            spare: _,
         } = self;
         give(Part::Run { last_number: *last_number, surveyed: *surveyed });
         for place in self.by_number() {

@@ -91,10 +91,12 @@ impl Engine {
 
     /// Tells a life, and forgets it.
     pub(super) fn tell_whole(&mut self, place: usize, tell: &mut dyn FnMut(Report<'_>)) {
-        if let Some(mut life) = self.remove(place) {
+        if let Some(mut slot) = self.remove(place) {
+            let life = &mut slot.life;
             life.make_whole();
-            self.judge(&mut life);
-            tell(Report::Socket(&mut life));
+            self.judge(life);
+            tell(Report::Socket(life));
+            self.spare(slot);
         }
     }
 
