@@ -1,5 +1,6 @@
 //! `fuzz`: has libFuzzer look for recordings that sockwatch's reader can't take (tests/fuzz).
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -127,6 +128,10 @@ fn build() -> Result<PathBuf> {
     let directory = repo::target("fuzz");
     let mut cargo = cargo();
     forget_build_environment(&mut cargo);
+    // rustup would ask the directory of each dependency which toolchain it wants, and some name one that is not here.
+    if let Some(toolchain) = env::var_os("RUSTUP_TOOLCHAIN") {
+        cargo.env("RUSTUP_TOOLCHAIN", toolchain);
+    }
     // With a target named, the flags are not for build scripts.
     cargo.env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\x1f")).args(["build", "--release", "--target", host]);
     cargo.arg("--manifest-path").arg(repo::root().join("tests/fuzz/Cargo.toml"));
