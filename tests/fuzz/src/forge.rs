@@ -98,7 +98,7 @@ pub(crate) fn blocks(dice: &mut Dice<'_>) -> Vec<u8> {
         let mut block = Block::new(kind, number, payload);
         block.before = before;
         block.events = dice.byte().into();
-        block.times = (number, number + 1);
+        block.times = (number, number.wrapping_add(1));
         if has(4) {
             block.number = number.wrapping_add(dice.number());
             block.before = before.wrapping_add(dice.number());
