@@ -11,7 +11,7 @@ pub use offsets::{ABSENT, Offsets};
 
 /// Layout version of everything in this crate; goes up with every change. A test refuses an object that was built from
 /// other sources than the loader.
-pub const ABI_VERSION: u32 = 5;
+pub const ABI_VERSION: u32 = 6;
 
 /// What a record is: the value of [`Head::kind`].
 pub mod kind {
@@ -353,16 +353,6 @@ pub mod call {
     pub const COUNT: usize = 4;
 }
 
-/// A thread that was asleep in accept() before the trampolines were there, as `iter/task` found it.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct Asleep {
-    /// Its number, in the initial pid namespace.
-    pub tid: u32,
-    /// Unused, 0.
-    pub reserved: u32,
-}
-
 /// The tracepoints that have two programs: places in [`Counters::taken`] and in what they tell each other.
 pub mod twin {
     #![expect(missing_docs, reason = "the names say it")]
@@ -395,6 +385,8 @@ pub struct Counters {
     /// By [`call`]: how often a trampoline saw a call on descriptor -1. The loader makes some, to see whether system calls pass
     /// the functions that the trampolines are on, or copies of them that the compiler put elsewhere. Never reset.
     pub tried: [u64; call::COUNT],
+    /// How often a trampoline saw accept give a file a descriptor. The loader makes one. Never reset.
+    pub installed: u64,
 }
 
 /// What the loader tells the programs, as one read-only global.
@@ -426,6 +418,5 @@ const _: () = {
     assert!(size_of::<Exec>() == 16 + 48 + 8 + COMPONENT * COMPONENTS);
     assert!(size_of::<Snapshot>() == 16 + 88 + 48 + 48 + 8);
     assert!(size_of::<Counters>() == 9 * 64);
-    assert!(size_of::<Asleep>() == 8);
     assert!(size_of::<Config>() == 24);
 };

@@ -187,14 +187,6 @@ pub(crate) fn in_call() -> Option<&'static mut InCall> {
     }
 }
 
-/// The call of a thread that an iterator found, if it ever was in a traced one.
-#[inline(always)]
-pub(crate) fn was_in_call(task: *const c_void) -> bool {
-    // SAFETY: as above, for a task that the verifier knows.
-    let call = unsafe { bpf_task_storage_get(IN_CALL.as_ptr(), task.cast_mut().cast(), ptr::null_mut(), 0) };
-    !call.is_null()
-}
-
 /// The current thread's call, made if there is none.
 #[inline(always)]
 pub(crate) fn in_call_or_new() -> Option<&'static mut InCall> {

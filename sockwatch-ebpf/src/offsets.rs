@@ -148,8 +148,6 @@ offsets! {
     socket_sk = "socket"."sk" required,
     /// `SS_*` state.
     socket_state = "socket"."state" required,
-    /// `TASK_*` bits of what the thread is doing.
-    task_state = "task_struct"."__state" optional,
     /// Number of the system call that a thread is in, or was in last (x86-64).
     regs_call = "pt_regs"."orig_ax" optional,
     /// As above (arm64).

@@ -12,6 +12,8 @@ from socket import SO_LINGER, SO_REUSEADDR, SO_REUSEPORT, SOCK_STREAM, SOL_SOCKE
 from struct import pack
 
 MPTCP = 262
+SOL_MPTCP = 284
+MPTCP_INFO = 1
 
 
 def tcp(address, protocol=0):
@@ -37,6 +39,11 @@ def connect(address, port, protocol=0):
 
 def port(s):
     return s.getsockname()[1]
+
+
+def counts_mptcp_bytes(s):
+    """Whether the kernel counts what an MPTCP socket carried (since Linux 6.5): its struct mptcp_info has the room then."""
+    return len(s.getsockopt(SOL_MPTCP, MPTCP_INFO, 256)) >= 80
 
 
 def reset(s):

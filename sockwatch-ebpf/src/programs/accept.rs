@@ -1,10 +1,20 @@
 //! accept(2) and accept4(2).
 
-use aya_ebpf::{macros::tracepoint, programs::TracePointContext};
-use sockwatch_ebpf::kind;
+use aya_ebpf::{
+    helpers::generated::{bpf_get_current_task_btf, bpf_task_pt_regs},
+    macros::tracepoint,
+    programs::TracePointContext,
+};
+use sockwatch_ebpf::{ABSENT, kind};
 
 use super::call::{self, Outcome};
-use crate::maps::{InCall, in_call};
+use crate::{
+    maps::{InCall, counters, in_call},
+    memory::{Memory, Raw, Typed, off},
+};
+
+/// `SS_CONNECTED` (include/uapi/linux/net.h): what accept makes of the state of the new `struct socket`.
+const CONNECTED: u32 = 3;
 
 /// `int accept(int fd, …)`.
 #[tracepoint(category = "syscalls", name = "sys_enter_accept4")]
@@ -21,16 +31,6 @@ pub(crate) fn sys_exit_accept(ctx: TracePointContext) -> u32 {
     0
 }
 
-/// The same, beside trampolines, of the threads that were asleep in the call before those were there: that have never entered
-/// one since.
-#[tracepoint(category = "syscalls", name = "sys_exit_accept4")]
-pub(crate) fn sys_exit_accept_asleep(ctx: TracePointContext) -> u32 {
-    if in_call().is_none() {
-        told(None, call::returned(&ctx));
-    }
-    0
-}
-
 /// Noted without a look at the socket: only a failure asks which it was.
 #[inline(always)]
 pub(super) fn entered(fd: i32) {
@@ -41,6 +41,38 @@ pub(super) fn entered(fd: i32) {
 pub(super) fn returned(value: i64) {
     if let Some(slot) = call::leave(kind::ACCEPT) {
         told(Some(slot), value);
+    }
+}
+
+/// A file gets a descriptor of the current process: where that is in accept, it is the new socket.
+#[inline(always)]
+pub(super) fn installed(fd: i32, file: Raw) {
+    if !is_current() {
+        return;
+    }
+    if let Some(counters) = counters() {
+        // SAFETY: this processor's own. Whether it is exact does not matter.
+        unsafe { (*counters).installed += 1 };
+    }
+    let Some((sk, CONNECTED)) = call::sock_behind(file) else { return };
+    let called = call::leave(kind::ACCEPT).map_or(0, |slot| slot.called);
+    call::report(&Outcome { kind: kind::ACCEPT, fd, error: 0, called, asked: 0 }, sk, |_| ());
+}
+
+/// Whether the current thread is in accept, whenever it entered: the number of its system call, for programs of both widths
+/// (arch/x86/entry/syscalls, include/uapi/asm-generic/unistd.h, arch/arm64/tools/syscall_32.tbl; `socketcall` of 32-bit x86
+/// may be one). Where the number is not known, its entry must have been seen.
+#[inline(always)]
+pub(super) fn is_current() -> bool {
+    let (x86, arm) = (off!(regs_call), off!(regs_call_arm));
+    // SAFETY: helpers without preconditions; the second takes the task that the first returns.
+    let regs = Typed(unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as *const core::ffi::c_void);
+    if x86 != ABSENT {
+        matches!(regs.read::<u64>(x86), 43 | 288 | 102 | 364)
+    } else if arm != ABSENT {
+        matches!(regs.read::<u32>(arm), 202 | 242 | 285 | 366)
+    } else {
+        in_call().is_some_and(|call| call.call == kind::ACCEPT)
     }
 }
 

@@ -1,7 +1,6 @@
 //! The programs, by phase of life.
 
 mod accept;
-mod asleep;
 mod bind;
 mod call;
 mod connect;

@@ -17,10 +17,7 @@ use super::{
     call::{self, Outcome},
     connect, listen,
 };
-use crate::{
-    maps::{counters, in_call},
-    memory::Raw,
-};
+use crate::{maps::counters, memory::Raw};
 
 /// The largest errno (`MAX_ERRNO` in include/linux/err.h): pointers in its place are negative errnos.
 const MAX_ERRNO: u64 = 4095;
@@ -88,7 +85,16 @@ pub(crate) fn sys_accept_entered(ctx: FEntryContext) -> i32 {
     0
 }
 
-/// The same, left.
+/// `void fd_install(unsigned int fd, struct file *file)`: how a successful accept ends, if it is entered. The exit of a function
+/// in which a thread sleeps is no place to see that: the kernel skips it when somebody else's trampoline comes to the function or
+/// goes from it meanwhile (`bpf_tramp_image_put` in kernel/bpf/trampoline.c), and does not run it for those who slept before.
+#[fentry(function = "fd_install")]
+pub(crate) fn fd_installed(ctx: FEntryContext) -> i32 {
+    accept::installed(ctx.arg(0), Raw(ctx.arg(1)));
+    0
+}
+
+/// `__sys_accept4` left, for those that failed.
 #[fexit(function = "__sys_accept4")]
 pub(crate) fn sys_accept_left(ctx: FExitContext) -> i32 {
     tried(place::ACCEPT, ctx.arg(0));
@@ -100,7 +106,7 @@ pub(crate) fn sys_accept_left(ctx: FExitContext) -> i32 {
 /// this is for io_uring's accept, which no other tells of. Its descriptor may be one of the ring's own: it is not known.
 #[fexit(function = "do_accept")]
 pub(crate) fn do_accept_left(ctx: FExitContext) -> i32 {
-    if in_call().is_some_and(|call| call.call == kind::ACCEPT) {
+    if accept::is_current() {
         return 0;
     }
     let file: *const c_void = ctx.arg(5);

@@ -1,6 +1,14 @@
 //! Attaching the programs of one probe: whole or not at all.
 
-use std::ptr;
+use std::{
+    hash::{BuildHasher, RandomState},
+    io,
+    os::{
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr, UnixListener, UnixStream},
+    },
+    ptr,
+};
 
 use aya::{
     Btf as AyaBtf, Ebpf,
@@ -27,6 +35,9 @@ pub enum AttachError {
     /// System calls do not come by.
     #[error("this kernel was compiled so that system calls do not pass {0}")]
     Elsewhere(&'static str),
+    /// It can't be seen whether they come by.
+    #[error("cannot try whether system calls are seen, with a local socket: {0}")]
+    NoTrial(io::Error),
 }
 
 /// How a probe was attached.
@@ -105,18 +116,14 @@ impl On<'_> {
 
     /// Returns the programs.
     fn attach_trampolines(&mut self, call: &Call) -> Result<Vec<&'static str>, AttachError> {
-        let mut programs: Vec<_> = call.trampolines.iter().map(|trampoline| trampoline.program).collect();
+        let programs: Vec<_> = call.trampolines.iter().map(|trampoline| trampoline.program).collect();
         let outcome = call
             .trampolines
             .iter()
             .try_for_each(|trampoline| attach_trampoline(self.ebpf, trampoline, self.kernel).map_err(Into::into))
-            .and_then(|()| self.is_passed(call))
-            .and_then(|()| call.asleep.map_or(Ok(()), |asleep| self.attach_asleep(asleep)));
+            .and_then(|()| self.is_passed(call));
         match outcome {
-            Ok(()) => {
-                programs.extend(call.asleep.map(|(program, _)| program));
-                Ok(programs)
-            }
+            Ok(()) => Ok(programs),
             Err(error) => {
                 programs.iter().for_each(|program| detach(self.ebpf, program));
                 Err(error)
@@ -124,17 +131,11 @@ impl On<'_> {
         }
     }
 
-    /// Beside trampolines, for the threads that were asleep in the call: the tracepoints of its exit, and what finds those
-    /// threads.
-    fn attach_asleep(&mut self, asleep: CallProgram) -> Result<(), AttachError> {
-        load_iterator(self.ebpf, "asleep", "task", self.kernel)?;
-        self.attach_tracepoints(&[asleep])
-    }
-
     /// Whether a call comes by: the compiler may have put a copy of the function into the system call. So one is made, on a
-    /// descriptor that is none.
+    /// descriptor that is none; and an accept that succeeds, on a socket that is not followed.
     fn is_passed(&self, call: &Call) -> Result<(), AttachError> {
-        let before = self.counters.tried(call.place);
+        let [first, .., last] = call.trampolines else { return Ok(()) };
+        let (tried, installed) = (self.counters.tried(call.place), self.counters.installed());
         // SAFETY: the kernel refuses a descriptor that is none before it looks at any other argument.
         unsafe {
             match call.place {
@@ -144,11 +145,26 @@ impl On<'_> {
                 _ => libc::accept4(-1, ptr::null_mut(), ptr::null_mut(), 0),
             }
         };
-        match call.trampolines {
-            [first, ..] if self.counters.tried(call.place) == before => Err(AttachError::Elsewhere(first.function)),
-            _ => Ok(()),
+        if self.counters.tried(call.place) == tried {
+            return Err(AttachError::Elsewhere(first.function));
         }
+        if call.place == sockwatch_ebpf::call::ACCEPT {
+            accept_one().map_err(AttachError::NoTrial)?;
+            if self.counters.installed() == installed {
+                return Err(AttachError::Elsewhere(last.function));
+            }
+        }
+        Ok(())
     }
+}
+
+/// Accepts a connection, on a socket of this host alone that goes with it.
+fn accept_one() -> io::Result<()> {
+    let nobody_elses = RandomState::new().hash_one(std::process::id());
+    let address = SocketAddr::from_abstract_name(format!("sockwatch-{nobody_elses:016x}"))?;
+    let listener = UnixListener::bind_addr(&address)?;
+    let _client = UnixStream::connect_addr(&address)?;
+    listener.accept().map(drop)
 }
 
 fn program<'a, T>(ebpf: &'a mut Ebpf, name: &str) -> Result<T, ProgramError>

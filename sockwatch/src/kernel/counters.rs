@@ -71,6 +71,11 @@ impl Counters {
         self.sum(offset_of!(abi::Counters, tried), call)
     }
 
+    /// How often a trampoline saw accept give a file a descriptor.
+    pub(super) fn installed(&self) -> u64 {
+        self.sum(offset_of!(abi::Counters, installed), 0)
+    }
+
     /// Over all processors, the `nth` word behind an offset into a row.
     fn sum(&self, offset: usize, nth: usize) -> u64 {
         let word = offset / size_of::<u64>() + nth;

@@ -287,14 +287,10 @@ pub fn load(options: Options) -> Result<Loaded, LoadError> {
         }
     }
 
-    let sleepers = attached.iter().any(|attached| {
-        attached.trampolines && matches!(attached.probe.hook, Hook::Call(call) if call.asleep.is_some())
-    });
     let losses = Losses::new(counters, all_skipped);
     let ring = RingBuf::try_from(ebpf.take_map("RING").ok_or(LoadError::Stale("RING"))?)
         .map_err(|error| LoadError::Map("RING", error))?;
-    let iterators = if sleepers { Iterators::with_sleepers(ebpf) } else { Iterators::new(ebpf) };
-    Ok(Loaded { ring: Ring::new(ring)?, losses, iterators, attached, missing })
+    Ok(Loaded { ring: Ring::new(ring)?, losses, iterators: Iterators::new(ebpf), attached, missing })
 }
 
 /// The kernel side's counters, in our memory.

@@ -33,18 +33,17 @@ pub struct Call {
     pub place: usize,
     /// `syscalls:*` tracepoints, which need tracefs, and slow every system call of the host.
     pub tracepoints: &'static [CallProgram],
-    /// Trampolines, which not every kernel has. The first's function is what names them.
+    /// Trampolines, which not every kernel has. The first's function is what names them; the last of accept's is where a
+    /// descriptor is given.
     pub trampolines: &'static [Trampoline],
-    /// Beside the trampolines: tracepoints for the threads that were asleep in the call before, until there are none.
-    pub asleep: Option<CallProgram>,
 }
 
 impl Call {
     /// Its programs in the object.
     pub(super) fn programs(&self) -> impl Iterator<Item = &'static str> {
-        let Self { name: _, place: _, tracepoints, trampolines, asleep } = self;
+        let Self { name: _, place: _, tracepoints, trampolines } = self;
         let trampolines = trampolines.iter().map(|trampoline| trampoline.program);
-        tracepoints.iter().chain(asleep).map(|(program, _)| *program).chain(trampolines)
+        tracepoints.iter().map(|(program, _)| *program).chain(trampolines)
     }
 }
 
@@ -161,7 +160,6 @@ pub const PROBES: &[Probe] = &[
             place: call::BIND,
             tracepoints: &[("sys_enter_bind", &["sys_enter_bind"]), ("sys_exit_bind", &["sys_exit_bind"])],
             trampolines: &[entry("sys_bind_entered", "__sys_bind"), exit("sys_bind_left", "__sys_bind")],
-            asleep: None,
         }),
         required: false,
         gives: "who bound, and binds that failed",
@@ -173,7 +171,6 @@ pub const PROBES: &[Probe] = &[
             place: call::LISTEN,
             tracepoints: &[("sys_enter_listen", &["sys_enter_listen"]), ("sys_exit_listen", &["sys_exit_listen"])],
             trampolines: &[entry("sys_listen_entered", "__sys_listen"), exit("sys_listen_left", "__sys_listen")],
-            asleep: None,
         }),
         required: false,
         gives: "a listener's descriptor and the backlog it was given, and listens that failed",
@@ -185,7 +182,6 @@ pub const PROBES: &[Probe] = &[
             place: call::CONNECT,
             tracepoints: &[("sys_enter_connect", &["sys_enter_connect"]), ("sys_exit_connect", &["sys_exit_connect"])],
             trampolines: &[entry("sys_connect_entered", "__sys_connect"), exit("sys_connect_left", "__sys_connect")],
-            asleep: None,
         }),
         required: false,
         gives: "a client's descriptor, and connects that failed before a SYN",
@@ -203,8 +199,8 @@ pub const PROBES: &[Probe] = &[
                 entry("sys_accept_entered", "__sys_accept4"),
                 exit("sys_accept_left", "__sys_accept4"),
                 exit("do_accept_left", "do_accept"),
+                entry("fd_installed", "fd_install"),
             ],
-            asleep: Some(("sys_exit_accept_asleep", &["sys_exit_accept", "sys_exit_accept4"])),
         }),
         required: false,
         gives: "which process took a connection, as which descriptor, after what wait; accepts that failed",

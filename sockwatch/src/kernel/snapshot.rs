@@ -16,20 +16,10 @@ use aya::{
 use nix::sched::{CloneFlags, setns};
 use sockwatch_ebpf::Snapshot;
 
-use super::attach::detach;
-
 /// The iterator programs, loaded. Holds all the others too: dropping it takes everything out of the kernel.
 pub struct Iterators {
     programs: Ebpf,
-    /// How often in a row no thread was found asleep in accept since before the trace; none: nobody asks.
-    awake: Option<u32>,
 }
-
-/// How often in a row none has to be found: one that was about to fall asleep is found the next time.
-const SURE: u32 = 3;
-
-/// What sees those threads wake.
-const WAKING: &str = "sys_exit_accept_asleep";
 
 /// What an iteration found.
 #[derive(Default)]
@@ -42,30 +32,7 @@ pub struct Found {
 
 impl Iterators {
     pub(super) fn new(programs: Ebpf) -> Self {
-        Self { programs, awake: None }
-    }
-
-    /// As above, of trampolines that do not see the threads that were asleep in accept before.
-    pub(super) fn with_sleepers(programs: Ebpf) -> Self {
-        Self { programs, awake: Some(0) }
-    }
-
-    /// Detaches the tracepoints that see those threads wake, once there are no more: they slow every system call of the
-    /// host. To be called now and then. Returns whether there is more to do.
-    pub fn let_sleepers_go(&mut self) -> bool {
-        let Some(awake) = &mut self.awake else { return false };
-        let mut bytes = Vec::new();
-        let found = iterator(&mut self.programs, "asleep")
-            .is_some_and(|asleep| open(asleep).and_then(|mut file| file.read_to_end(&mut bytes)).is_ok());
-        // Where nobody can tell, they may be asleep.
-        *awake = if found && bytes.is_empty() { *awake + 1 } else { 0 };
-        if *awake < SURE {
-            return true;
-        }
-        detach(&mut self.programs, WAKING);
-        detach(&mut self.programs, "asleep");
-        self.awake = None;
-        false
+        Self { programs }
     }
 
     /// Looks at all descriptors, if `holders` are asked for, and at all sockets of every network namespace that a process

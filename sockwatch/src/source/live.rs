@@ -1,9 +1,6 @@
 //! Events from the running kernel.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, time::Duration};
 
 use super::{
     Step,
@@ -27,9 +24,6 @@ const HELD_UP: Duration = Duration::from_millis(5);
 /// How many events are taken in one go, so that a flood can't keep what was learnt from being shown.
 const MOST: u64 = 100_000;
 
-/// How often to ask whether threads still sleep in accept since before the trace.
-const ASK: Duration = Duration::from_millis(500);
-
 /// The kernel as a source.
 pub struct Live {
     ring: Ring,
@@ -42,8 +36,6 @@ pub struct Live {
     missed: u64,
     counted: Time,
     unreadable: u64,
-    /// When to ask next, as long as there are any.
-    asks: Option<Instant>,
 }
 
 /// What a look at the existing sockets found.
@@ -96,7 +88,6 @@ impl Live {
             missed: 0,
             counted,
             unreadable: 0,
-            asks: Some(Instant::now()),
         }
     }
 
@@ -157,9 +148,6 @@ impl Live {
     /// Gives the events that wait, and what was lost since the last time.
     pub fn read(&mut self, take: &mut dyn FnMut(Step)) {
         self.look(take);
-        if self.asks.is_some_and(|at| at <= Instant::now()) {
-            self.asks = self.iterators.let_sleepers_go().then(|| Instant::now() + ASK);
-        }
     }
 
     /// As above. Returns a time up to which all were given.

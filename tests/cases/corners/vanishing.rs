@@ -188,8 +188,13 @@ fn sockwatch_in_a_time_namespace_shows_the_hosts_times() {
     if !host.kernel_has("time namespaces", Path::new("/proc/self/ns/time").exists()) {
         return;
     }
-    let mut command = Command::new("unshare");
-    command.args(["--time", "--boottime", "1000000", "--monotonic", "1000000", env!("CARGO_BIN_EXE_sockwatch")]);
+    let elsewhen = Actor::through(
+        "unshare",
+        &["--time", "--boottime", "1000000", "--monotonic", "1000000", "--fork", "--kill-child"],
+    );
+    let within: u32 = elsewhen.ask("os.getpid()");
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--time=/proc/{within}/ns/time")).arg(env!("CARGO_BIN_EXE_sockwatch"));
     let trace = Trace::ready(command.args(["trace", "--json"]));
     let before = SystemTime::now();
     let server = Actor::start();

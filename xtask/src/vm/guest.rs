@@ -18,10 +18,10 @@ use crate::command::{find, run};
 use crate::repo;
 
 /// The programs of the tests, and of those that they start.
-const PROGRAMS: [&str; 42] = [
+const PROGRAMS: [&str; 43] = [
     "cat", "chmod", "cp", "curl", "cut", "date", "dd", "echo", "env", "false", "grep", "head", "id", "ip", "iptables",
-    "kill", "ln", "ls", "mkdir", "mkfifo", "mount", "nginx", "rm", "sed", "seq", "setpriv", "setsid", "sh", "sleep",
-    "socat", "ss", "stty", "sysctl", "tail", "tee", "test", "tr", "true", "umount", "uname", "unshare", "wc",
+    "kill", "ln", "ls", "mkdir", "mkfifo", "mount", "nginx", "nsenter", "rm", "sed", "seq", "setpriv", "setsid", "sh",
+    "sleep", "socat", "ss", "stty", "sysctl", "tail", "tee", "test", "tr", "true", "umount", "uname", "unshare", "wc",
 ];
 
 /// What else they read. What is not there is left out.
