@@ -23,11 +23,11 @@ use crate::{
 
 /// Most records that are kept of a socket.
 const MOST: u64 = 8;
-/// The places in `ROOM` of the system calls' programs, behind those of the runners: each call has its own, for a trampoline's
-/// program may be preempted, and that of another call run on the same processor.
+/// The places in `ROOM` of the system calls' programs, behind those of the runners: each has its own, for a trampoline's
+/// program may be preempted, and another run on the same processor.
 #[inline(always)]
-fn room_of(call: u16) -> u32 {
-    runner::COUNT + u32::from(call - kind::BIND)
+fn room_of(call: u16, runner: u32) -> u32 {
+    runner::COUNT * (1 + u32::from(call - kind::BIND)) + runner
 }
 /// `BPF_NOEXIST`.
 const NOEXIST: u64 = 1;
@@ -209,16 +209,16 @@ pub(crate) fn exists(sk: *const c_void, record: &Sock, kind: u16) -> bool {
 
 /// A system call, with the port that it asked for: whether its socket is followed. What was kept of it is sent first.
 #[inline(always)]
-pub(crate) fn call(sk: Raw, call: u16, asked: u16) -> bool {
+pub(crate) fn call(runner: u32, sk: Raw, call: u16, asked: u16) -> bool {
     let addr = sk.0 as u64;
     let bound = is_port(sk.read(off!(num)));
     let passes = bound || is_port(asked) || has_port(sk, addr) || note_says_followed(sk, addr);
     if passes && call != kind::ACCEPT {
         let inode = inode(sk);
-        release(runner::FIRST, call, addr, inode, (0, 0));
+        release(runner, call, addr, inode, (0, 0));
         if !bound {
             // Nothing else would tell those that see it next.
-            remember(room_of(call), runner::FIRST, call, addr, inode, Past::Followed);
+            remember(room_of(call, runner), runner, call, addr, inode, Past::Followed);
         }
     }
     passes
@@ -286,8 +286,8 @@ fn blank(room: u32, inode: u64) -> Option<&'static mut Note> {
 
 /// Keeps the record of a call. `fill` must write every field.
 #[inline(always)]
-pub(crate) fn keep_call<T>(call: u16, addr: u64, inode: u64, fill: impl FnOnce(&mut T)) {
-    keep(room_of(call), runner::FIRST, call, addr, inode, fill);
+pub(crate) fn keep_call<T>(runner: u32, call: u16, addr: u64, inode: u64, fill: impl FnOnce(&mut T)) {
+    keep(room_of(call, runner), runner, call, addr, inode, fill);
 }
 
 /// Keeps a record. `fill` must write every field.

@@ -11,7 +11,7 @@ pub use offsets::{ABSENT, Offsets};
 
 /// Layout version of everything in this crate; goes up with every change. A test refuses an object that was built from
 /// other sources than the loader.
-pub const ABI_VERSION: u32 = 6;
+pub const ABI_VERSION: u32 = 7;
 
 /// What a record is: the value of [`Head::kind`].
 pub mod kind {
@@ -53,10 +53,12 @@ pub mod runner {
     pub const FIRST: u32 = 0;
     /// An iterator.
     pub const ITERATOR: u32 = 1;
-    /// The second program on a tracepoint, which takes what interrupts the first.
+    /// The second program at a place, which takes what the first is skipped for.
     pub const SECOND: u32 = 2;
+    /// The third, which takes what both are skipped for.
+    pub const THIRD: u32 = 3;
     /// How many there are.
-    pub const COUNT: u32 = 3;
+    pub const COUNT: u32 = 4;
 }
 
 /// The kernel's `TCP_*` states (`include/net/tcp_states.h`), which are ABI.
@@ -353,15 +355,28 @@ pub mod call {
     pub const COUNT: usize = 4;
 }
 
-/// The tracepoints that have two programs: places in [`Counters::taken`] and in what they tell each other.
+/// The places that have more than one program: in [`Counters::taken`], and those that are tracepoints in what the programs tell
+/// each other.
 pub mod twin {
     #![expect(missing_docs, reason = "the names say it")]
     pub const STATE: usize = 0;
     pub const DESTROY: usize = 1;
     pub const RESET_SENT: usize = 2;
     pub const RESET_RECEIVED: usize = 3;
+    /// How many are tracepoints.
+    pub const TRACEPOINTS: usize = 4;
+    pub const BIND_ENTERED: usize = 4;
+    pub const BIND_LEFT: usize = 5;
+    pub const LISTEN_ENTERED: usize = 6;
+    pub const LISTEN_LEFT: usize = 7;
+    pub const CONNECT_ENTERED: usize = 8;
+    pub const CONNECT_LEFT: usize = 9;
+    pub const ACCEPT_ENTERED: usize = 10;
+    pub const ACCEPT_LEFT: usize = 11;
     /// How many there are.
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 12;
+    /// Most programs behind the first.
+    pub const FURTHER: usize = 2;
 }
 
 /// What one processor counts: a row of the map `COUNTERS`, by the processor's number. User space has the map in its memory,
@@ -372,14 +387,15 @@ pub mod twin {
 pub struct Counters {
     /// Records that could not be sent, by runner and kind. Never reset.
     pub lost: [[u64; kind::COUNT as usize]; runner::COUNT as usize],
-    /// By [`twin`]: how often the second program took an event that interrupted the first. Never reset.
-    pub taken: [u64; twin::COUNT],
-    /// By [`twin`]: 1 while the first program is running.
-    pub busy: [u64; twin::COUNT],
+    /// By which program behind the first, and by [`twin`]: how often it took an event that those before it were skipped for. Never
+    /// reset.
+    pub taken: [[u64; twin::COUNT]; twin::FURTHER],
+    /// By which program, and by [`twin`]: 1 while the first, or the one behind it, is running.
+    pub busy: [[u64; twin::TRACEPOINTS]; twin::FURTHER],
     /// By [`twin`]: which socket the first program was at last,
-    pub told_of: [u64; twin::COUNT],
-    /// and what happened to it. 0: nothing that the second program did not come to, too.
-    pub told: [u64; twin::COUNT],
+    pub told_of: [u64; twin::TRACEPOINTS],
+    /// and what happened to it. 0: nothing that the last program did not come to, too.
+    pub told: [u64; twin::TRACEPOINTS],
     /// The last ids given, by runner.
     pub last_id: [u64; runner::COUNT as usize],
     /// By [`call`]: how often a trampoline saw a call on descriptor -1. The loader makes some, to see whether system calls pass
@@ -403,6 +419,10 @@ pub struct Config {
     pub root: u32,
     /// The port to follow alone, host order; 0: all are followed.
     pub port: u32,
+    /// 1 if the programs of tracepoints may be preempted, so that there is a third one where it matters; else 0.
+    pub preemptible: u32,
+    /// Unused, 0.
+    pub reserved: u32,
 }
 
 const _: () = {
@@ -417,6 +437,6 @@ const _: () = {
     assert!(size_of::<Call>() == 16 + 88 + 48 + 24);
     assert!(size_of::<Exec>() == 16 + 48 + 8 + COMPONENT * COMPONENTS);
     assert!(size_of::<Snapshot>() == 16 + 88 + 48 + 48 + 8);
-    assert!(size_of::<Counters>() == 9 * 64);
-    assert!(size_of::<Config>() == 24);
+    assert!(size_of::<Counters>() == 14 * 64);
+    assert!(size_of::<Config>() == 32);
 };

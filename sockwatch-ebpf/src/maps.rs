@@ -152,13 +152,14 @@ pub(crate) struct Note {
 #[btf_map]
 pub(crate) static NOTES: HashMap<NoteKey, Note, 1> = HashMap::new();
 
-/// Room to build a [`Note`], which is too large for the stack: by runner, and one for each system call.
+/// Room to build a [`Note`], which is too large for the stack: by runner, and for each system call one by runner.
 #[btf_map]
-pub(crate) static ROOM: PerCpuArray<Note, { runner::COUNT as usize + call::COUNT }> = PerCpuArray::new();
+pub(crate) static ROOM: PerCpuArray<Note, { runner::COUNT as usize * (1 + call::COUNT) }> = PerCpuArray::new();
 
 /// What the loader says. Frozen like the offsets.
 #[unsafe(no_mangle)]
-pub(crate) static CONFIG: Config = Config { abi: 0, pid_namespace: 0, wake_bytes: 0, root: 0, port: 0 };
+pub(crate) static CONFIG: Config =
+    Config { abi: 0, pid_namespace: 0, wake_bytes: 0, root: 0, port: 0, preemptible: 0, reserved: 0 };
 
 /// The storage of a socket, if it has any.
 #[inline(always)]

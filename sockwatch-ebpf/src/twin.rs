@@ -1,13 +1,14 @@
-//! Two programs on one tracepoint, so that one may interrupt the other.
+//! More than one program at a place, so that one may run while another is interrupted.
 //!
 //! The kernel does not enter a tracing program on a processor where it is running already (`__bpf_trace_run` in
 //! kernel/trace/bpf_trace.c): a packet that arrives while a process is in the program would go unseen. So each of the
 //! busy tracepoints has a second program behind the first, of the same code. It acts only on events that the first was
-//! skipped for. A process and a packet are all that can nest.
+//! skipped for. A process and a packet are all that can nest, as long as programs are not preempted. Newer kernels (7.2 does)
+//! preempt them, and others run there meanwhile, for milliseconds: changes of state have a third program there.
 //!
-//! The second knows the first's event by the socket and by what happens to it: what the first noted last on this processor says
-//! almost always that it was there. Where that is another, a packet was handled between the two, or the first was skipped;
-//! then the socket itself remembers what the first saw last. Nobody else changes that meanwhile: events of one socket do not
+//! A later program knows the first's event by the socket and by what happens to it: what the first noted last on this processor
+//! says almost always that it was there. Where that is another, something came between the two, or the first was skipped;
+//! then the socket itself remembers what was last seen of it. Nobody else changes that meanwhile: events of one socket do not
 //! nest, for whoever changes its state has it locked.
 
 use core::ffi::c_void;
@@ -15,14 +16,17 @@ use core::ffi::c_void;
 use sockwatch_ebpf::runner;
 pub(crate) use sockwatch_ebpf::twin as tracepoint;
 
-use crate::maps::counters;
+use crate::{
+    maps::{CONFIG, counters},
+    memory::frozen,
+};
 
-/// Whether the first program saw an event, as the socket remembers.
+/// Whether an earlier program saw an event, as the socket remembers.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Seen {
     Yes,
     No,
-    /// The socket can't tell. It was not seen where the first program is in the midst of something else.
+    /// The socket can't tell. It was not seen where the earlier programs are all in the midst of something else.
     Unknown,
 }
 
@@ -30,10 +34,10 @@ pub(crate) enum Seen {
 #[inline(always)]
 pub(crate) fn first(tracepoint: usize, sk: *const c_void, what: u64, work: impl FnOnce(u32)) -> i32 {
     let Some(counters) = counters() else { return 0 };
-    // SAFETY: this processor's own; the first program writes `busy` alone, and the second clears `told` only of an event that
+    // SAFETY: this processor's own; the first program writes `busy` alone, and the last clears `told` only of an event that
     // the first is done with. Volatile, so that what is between the writes stays between them.
     unsafe {
-        let busy = &raw mut (*counters).busy[tracepoint];
+        let busy = &raw mut (*counters).busy[0][tracepoint];
         busy.write_volatile(1);
         // The verifier does no arithmetic with pointers: the two can't be one word.
         (&raw mut (*counters).told_of[tracepoint]).write_volatile(sk as u64);
@@ -44,7 +48,7 @@ pub(crate) fn first(tracepoint: usize, sk: *const c_void, what: u64, work: impl 
     0
 }
 
-/// The second program's work.
+/// The second program's work, where it is the last.
 #[inline(always)]
 pub(crate) fn second(
     tracepoint: usize,
@@ -53,22 +57,70 @@ pub(crate) fn second(
     seen: impl FnOnce() -> Seen,
     work: impl FnOnce(u32),
 ) -> i32 {
+    further(1, true, tracepoint, sk, what, seen, work)
+}
+
+/// As above, where there may be a third.
+#[inline(always)]
+pub(crate) fn second_of_three(
+    tracepoint: usize,
+    sk: *const c_void,
+    what: u64,
+    seen: impl FnOnce() -> Seen,
+    work: impl FnOnce(u32),
+) -> i32 {
+    further(1, frozen(&CONFIG.preemptible) == 0, tracepoint, sk, what, seen, work)
+}
+
+/// The third program's work.
+#[inline(always)]
+pub(crate) fn third(
+    tracepoint: usize,
+    sk: *const c_void,
+    what: u64,
+    seen: impl FnOnce() -> Seen,
+    work: impl FnOnce(u32),
+) -> i32 {
+    further(2, true, tracepoint, sk, what, seen, work)
+}
+
+/// The work of the program that so many are before.
+#[inline(always)]
+fn further(
+    before: usize,
+    is_last: bool,
+    tracepoint: usize,
+    sk: *const c_void,
+    what: u64,
+    seen: impl FnOnce() -> Seen,
+    work: impl FnOnce(u32),
+) -> i32 {
     let Some(counters) = counters() else { return 0 };
-    // SAFETY: this processor's own; the second program writes `taken` alone.
+    // SAFETY: this processor's own; each program writes its own fields alone, but for `told`, see above.
     unsafe {
         let told = &raw mut (*counters).told[tracepoint];
         if told.read_volatile() == what && (&raw const (*counters).told_of[tracepoint]).read_volatile() == sk as u64 {
-            // An event that comes later and is alike is another one.
-            told.write_volatile(0);
+            if is_last {
+                // An event that comes later and is alike is another one.
+                told.write_volatile(0);
+            }
             return 0;
         }
+        let is_busy = |nth: usize| (&raw const (*counters).busy[nth][tracepoint]).read_volatile() != 0;
         match seen() {
             Seen::Yes => return 0,
-            Seen::Unknown if (&raw const (*counters).busy[tracepoint]).read_volatile() == 0 => return 0,
+            Seen::Unknown if !(is_busy(0) && (before == 1 || is_busy(1))) => return 0,
             Seen::Unknown | Seen::No => {}
         }
-        (*counters).taken[tracepoint] += 1;
+        (*counters).taken[before - 1][tracepoint] += 1;
+        if is_last {
+            work(if before == 1 { runner::SECOND } else { runner::THIRD });
+        } else {
+            let busy = &raw mut (*counters).busy[before][tracepoint];
+            busy.write_volatile(1);
+            work(runner::SECOND);
+            busy.write_volatile(0);
+        }
     }
-    work(runner::SECOND);
     0
 }

@@ -5,11 +5,11 @@ use aya_ebpf::{
     macros::tracepoint,
     programs::TracePointContext,
 };
-use sockwatch_ebpf::{ABSENT, kind};
+use sockwatch_ebpf::{ABSENT, kind, runner};
 
 use super::call::{self, Outcome};
 use crate::{
-    maps::{InCall, counters, in_call},
+    maps::{InCall, counters},
     memory::{Memory, Raw, Typed, off},
 };
 
@@ -19,7 +19,7 @@ const CONNECTED: u32 = 3;
 /// `int accept(int fd, …)`.
 #[tracepoint(category = "syscalls", name = "sys_enter_accept4")]
 pub(crate) fn sys_enter_accept(ctx: TracePointContext) -> u32 {
-    entered(call::argument(&ctx, 0) as i32);
+    entered(runner::FIRST, call::argument(&ctx, 0) as i32);
     0
 }
 
@@ -27,20 +27,20 @@ pub(crate) fn sys_enter_accept(ctx: TracePointContext) -> u32 {
 /// needs none.
 #[tracepoint(category = "syscalls", name = "sys_exit_accept4")]
 pub(crate) fn sys_exit_accept(ctx: TracePointContext) -> u32 {
-    told(call::leave(kind::ACCEPT), call::returned(&ctx));
+    told(runner::FIRST, call::leave(kind::ACCEPT), call::returned(&ctx));
     0
 }
 
 /// Noted without a look at the socket: only a failure asks which it was.
 #[inline(always)]
-pub(super) fn entered(fd: i32) {
-    call::enter(kind::ACCEPT, fd, 0);
+pub(super) fn entered(runner: u32, fd: i32) {
+    call::enter(runner, kind::ACCEPT, fd);
 }
 
 #[inline(always)]
-pub(super) fn returned(value: i64) {
+pub(super) fn returned(runner: u32, value: i64) {
     if let Some(slot) = call::leave(kind::ACCEPT) {
-        told(Some(slot), value);
+        told(runner, Some(slot), value);
     }
 }
 
@@ -56,7 +56,7 @@ pub(super) fn installed(fd: i32, file: Raw) {
     }
     let Some((sk, CONNECTED)) = call::sock_behind(file) else { return };
     let called = call::leave(kind::ACCEPT).map_or(0, |slot| slot.called);
-    call::report(&Outcome { kind: kind::ACCEPT, fd, error: 0, called, asked: 0 }, sk, |_| ());
+    call::report(runner::FIRST, &Outcome { kind: kind::ACCEPT, fd, error: 0, called, asked: 0 }, sk, |_| ());
 }
 
 /// Whether the current thread is in accept, whenever it entered: the number of its system call, for programs of both widths
@@ -72,12 +72,12 @@ pub(super) fn is_current() -> bool {
     } else if arm != ABSENT {
         matches!(regs.read::<u32>(arm), 202 | 242 | 285 | 366)
     } else {
-        in_call().is_some_and(|call| call.call == kind::ACCEPT)
+        call::is_in(kind::ACCEPT)
     }
 }
 
 #[inline(always)]
-fn told(slot: Option<&'static mut InCall>, value: i64) {
+fn told(runner: u32, slot: Option<&'static mut InCall>, value: i64) {
     let (fd, error) = match (call::outcome(value), &slot) {
         (Ok(fd), _) => (fd, 0),
         (Err(errno), Some(slot)) if call::is_failure(errno) => (slot.fd, errno),
@@ -85,5 +85,5 @@ fn told(slot: Option<&'static mut InCall>, value: i64) {
     };
     let Some((sk, _)) = call::sock_of(fd) else { return };
     let called = slot.map_or(0, |slot| slot.called);
-    call::report(&Outcome { kind: kind::ACCEPT, fd, error, called, asked: 0 }, sk, |_| ());
+    call::report(runner, &Outcome { kind: kind::ACCEPT, fd, error, called, asked: 0 }, sk, |_| ());
 }

@@ -10,7 +10,7 @@ use aya_ebpf::{
     helpers::generated::{bpf_get_current_task_btf, bpf_probe_read_user},
     programs::TracePointContext,
 };
-use sockwatch_ebpf::{Call, family, runner};
+use sockwatch_ebpf::{Call, family};
 
 use crate::{
     emit::{head, lose, now, send},
@@ -100,19 +100,25 @@ pub(super) fn sock_behind(file: Raw) -> Option<(Raw, u32)> {
     sock::followed(sk.read(off!(protocol))).then_some((sk, state))
 }
 
-/// Notes that the current thread entered a call.
+/// Notes that the current thread entered a call, on whatever it is.
 #[inline(always)]
-pub(super) fn enter(call: u16, fd: i32, addr: u64) -> Option<&'static mut InCall> {
+pub(super) fn enter(runner: u32, call: u16, fd: i32) -> Option<&'static mut InCall> {
     let Some(slot) = in_call_or_new() else {
-        lose(runner::FIRST, call);
+        lose(runner, call);
         return None;
     };
     slot.called = now();
-    slot.addr = addr;
+    slot.addr = 0;
     slot.call = call;
     slot.fd = fd;
     slot.connecting = 0;
     Some(slot)
+}
+
+/// Whether the current thread is known to be in this call.
+#[inline(always)]
+pub(super) fn is_in(call: u16) -> bool {
+    in_call().is_some_and(|slot| slot.call == call)
 }
 
 /// The call that the current thread leaves, if its entry was seen.
@@ -158,7 +164,7 @@ pub(super) struct Outcome {
 
 /// Sends a call. `also` sees the filled record before it goes.
 #[inline(always)]
-pub(super) fn report(outcome: &Outcome, sk: Raw, also: impl FnOnce(&mut Call)) {
+pub(super) fn report(runner: u32, outcome: &Outcome, sk: Raw, also: impl FnOnce(&mut Call)) {
     let fill = |record: &mut Call| {
         let protocol: u16 = sk.read(off!(protocol));
         record.head = head(outcome.kind, 0);
@@ -171,11 +177,11 @@ pub(super) fn report(outcome: &Outcome, sk: Raw, also: impl FnOnce(&mut Call)) {
         record.backlog = 0;
         also(record);
     };
-    if !filter::is_on() || filter::call(sk, outcome.kind, outcome.asked) {
+    if !filter::is_on() || filter::call(runner, sk, outcome.kind, outcome.asked) {
         // SAFETY: every field is written.
-        unsafe { send(runner::FIRST, outcome.kind, fill) };
+        unsafe { send(runner, outcome.kind, fill) };
     } else if filter::keeps_call(sk, outcome.kind) {
-        filter::keep_call(outcome.kind, sk.0 as u64, filter::inode(sk), fill);
+        filter::keep_call(runner, outcome.kind, sk.0 as u64, filter::inode(sk), fill);
     }
 }
 

@@ -1,7 +1,7 @@
 //! connect(2).
 
 use aya_ebpf::{macros::tracepoint, programs::TracePointContext};
-use sockwatch_ebpf::kind;
+use sockwatch_ebpf::{kind, runner};
 
 use super::call::{self, Outcome};
 
@@ -12,23 +12,23 @@ const SS_UNCONNECTED: u32 = 1;
 /// `int connect(int fd, struct sockaddr *address, int length)`.
 #[tracepoint(category = "syscalls", name = "sys_enter_connect")]
 pub(crate) fn sys_enter_connect(ctx: TracePointContext) -> u32 {
-    entered(call::argument(&ctx, 0) as i32, call::argument(&ctx, 1));
+    entered(runner::FIRST, call::argument(&ctx, 0) as i32, call::argument(&ctx, 1));
     0
 }
 
 /// The call's result.
 #[tracepoint(category = "syscalls", name = "sys_exit_connect")]
 pub(crate) fn sys_exit_connect(ctx: TracePointContext) -> u32 {
-    returned(call::returned(&ctx));
+    returned(runner::FIRST, call::returned(&ctx));
     0
 }
 
 /// With the address as the caller's memory has it.
 #[inline(always)]
-pub(super) fn entered(fd: i32, address: u64) {
-    if let Some((sk, SS_UNCONNECTED)) = call::sock_of(fd)
-        && let Some(slot) = call::enter(kind::CONNECT, fd, sk.0 as u64)
-    {
+pub(super) fn entered(runner: u32, fd: i32, address: u64) {
+    let Some(slot) = call::enter(runner, kind::CONNECT, fd) else { return };
+    if let Some((sk, SS_UNCONNECTED)) = call::sock_of(fd) {
+        slot.addr = sk.0 as u64;
         call::read_address(slot, address);
     }
 }
@@ -36,15 +36,15 @@ pub(super) fn entered(fd: i32, address: u64) {
 /// Told only where it failed before a SYN: else the change to SYN_SENT has told of the call, and what comes of it is not for
 /// connect() to say.
 #[inline(always)]
-pub(super) fn returned(value: i64) {
-    let Some(slot) = call::leave(kind::CONNECT) else { return };
+pub(super) fn returned(runner: u32, value: i64) {
+    let Some(slot) = call::leave(kind::CONNECT).filter(|slot| slot.addr != 0) else { return };
     let Err(error) = call::outcome(value) else { return };
     if slot.connecting != 0 || !call::is_failure(error) {
         return;
     }
     let Some((sk, _)) = call::sock_of(slot.fd) else { return };
     let outcome = Outcome { kind: kind::CONNECT, fd: slot.fd, error, called: slot.called, asked: slot.asked_port };
-    call::report(&outcome, sk, |record| {
+    call::report(runner, &outcome, sk, |record| {
         call::asked(slot, record.sock.family, &mut record.sock.peer, &mut record.sock.peer_port);
     });
 }

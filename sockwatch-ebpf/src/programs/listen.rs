@@ -1,7 +1,7 @@
 //! listen(2).
 
 use aya_ebpf::{macros::tracepoint, programs::TracePointContext};
-use sockwatch_ebpf::kind;
+use sockwatch_ebpf::{kind, runner};
 
 use super::call::{self, Outcome};
 use crate::memory::{Memory, off};
@@ -9,7 +9,7 @@ use crate::memory::{Memory, off};
 /// `int listen(int fd, int backlog)`.
 #[tracepoint(category = "syscalls", name = "sys_enter_listen")]
 pub(crate) fn sys_enter_listen(ctx: TracePointContext) -> u32 {
-    entered(call::argument(&ctx, 0) as i32, call::argument(&ctx, 1) as i32);
+    entered(runner::FIRST, call::argument(&ctx, 0) as i32, call::argument(&ctx, 1) as i32);
     0
 }
 
@@ -17,22 +17,22 @@ pub(crate) fn sys_enter_listen(ctx: TracePointContext) -> u32 {
 /// chooses one after the state, `inet_csk_listen_start`).
 #[tracepoint(category = "syscalls", name = "sys_exit_listen")]
 pub(crate) fn sys_exit_listen(ctx: TracePointContext) -> u32 {
-    returned(call::returned(&ctx));
+    returned(runner::FIRST, call::returned(&ctx));
     0
 }
 
 #[inline(always)]
-pub(super) fn entered(fd: i32, backlog: i32) {
-    if let Some((sk, _)) = call::sock_of(fd)
-        && let Some(slot) = call::enter(kind::LISTEN, fd, sk.0 as u64)
-    {
+pub(super) fn entered(runner: u32, fd: i32, backlog: i32) {
+    let Some(slot) = call::enter(runner, kind::LISTEN, fd) else { return };
+    if let Some((sk, _)) = call::sock_of(fd) {
+        slot.addr = sk.0 as u64;
         slot.backlog = backlog;
     }
 }
 
 #[inline(always)]
-pub(super) fn returned(value: i64) {
-    let Some(slot) = call::leave(kind::LISTEN) else { return };
+pub(super) fn returned(runner: u32, value: i64) {
+    let Some(slot) = call::leave(kind::LISTEN).filter(|slot| slot.addr != 0) else { return };
     let error = match call::outcome(value) {
         Ok(_) => 0,
         Err(errno) if call::is_failure(errno) => errno,
@@ -40,7 +40,7 @@ pub(super) fn returned(value: i64) {
     };
     let Some((sk, _)) = call::sock_of(slot.fd) else { return };
     let outcome = Outcome { kind: kind::LISTEN, fd: slot.fd, error, called: slot.called, asked: 0 };
-    call::report(&outcome, sk, |record| {
+    call::report(runner, &outcome, sk, |record| {
         record.backlog_given = slot.backlog;
         record.backlog = sk.read(off!(max_ack_backlog));
     });

@@ -28,7 +28,15 @@ pub(crate) fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub(crate) fn inet_sock_set_state_2(ctx: BtfTracePointContext) -> i32 {
     let change = Change::of(&ctx);
-    twin::second(tracepoint::STATE, change.sk, change.mark(), || change.was_seen(), |runner| changed(&ctx, runner))
+    let seen = || change.was_seen();
+    twin::second_of_three(tracepoint::STATE, change.sk, change.mark(), seen, |runner| changed(&ctx, runner))
+}
+
+/// Takes what comes while both are preempted.
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub(crate) fn inet_sock_set_state_3(ctx: BtfTracePointContext) -> i32 {
+    let change = Change::of(&ctx);
+    twin::third(tracepoint::STATE, change.sk, change.mark(), || change.was_seen(), |runner| changed(&ctx, runner))
 }
 
 /// What the tracepoint tells.

@@ -35,6 +35,9 @@ pub enum AttachError {
     /// System calls do not come by.
     #[error("this kernel was compiled so that system calls do not pass {0}")]
     Elsewhere(&'static str),
+    /// The second program is called before the first.
+    #[error("this kernel calls the programs on {0} in an unknown order")]
+    Order(&'static str),
     /// It can't be seen whether they come by.
     #[error("cannot try whether system calls are seen, with a local socket: {0}")]
     NoTrial(io::Error),
@@ -44,6 +47,8 @@ pub enum AttachError {
 pub(super) struct Way {
     /// The programs whose misses count.
     pub(super) programs: Vec<&'static str>,
+    /// The places in [`sockwatch_ebpf::twin`] where others took what they missed.
+    pub(super) twins: Vec<usize>,
     /// Whether it sees a system call by trampolines.
     pub(super) trampolines: bool,
     /// Why not, where they would have been better.
@@ -57,6 +62,8 @@ pub(super) struct On<'a> {
     pub(super) tracefs: &'a Result<(), TracefsError>,
     pub(super) counters: &'a Counters,
     pub(super) calls: Calls,
+    /// Whether tracepoints' programs may be preempted.
+    pub(super) preemptible: bool,
 }
 
 impl On<'_> {
@@ -64,23 +71,27 @@ impl On<'_> {
     pub(super) fn attach(&mut self, probe: &Probe) -> Result<Result<Way, AttachError>, LoadError> {
         let programs: Vec<&'static str> = match probe.hook {
             Hook::Typed(program) | Hook::Iterator(_, program) => vec![program],
-            Hook::Twin(first, second, _) => vec![first, second],
+            Hook::Twin(programs, _) => programs.to_vec(),
             Hook::Call(call) => call.programs().collect(),
         };
         for name in &programs {
             self.ebpf.program(name).ok_or(LoadError::Stale(name))?;
         }
-        let plain = |programs| Way { programs, trampolines: false, why_not: None };
+        let plain = |programs| Way { programs, twins: Vec::new(), trampolines: false, why_not: None };
         let Self { ebpf, kernel, .. } = self;
         Ok(match probe.hook {
             Hook::Typed(name) => attach_typed(ebpf, name, name, kernel).map(|()| plain(programs)).map_err(Into::into),
-            // In this order: the kernel calls the programs of a tracepoint in the order in which they were attached.
-            Hook::Twin(first, second, _) => attach_typed(ebpf, first, first, kernel)
-                .and_then(|()| attach_typed(ebpf, second, first, kernel))
-                .inspect_err(|_| detach(ebpf, first))
-                // What the first is skipped for the second takes.
-                .map(|()| plain(vec![first]))
-                .map_err(Into::into),
+            Hook::Twin(programs, twin) => {
+                let wanted = &programs[..programs.len().min(if self.preemptible { 3 } else { 2 })];
+                // In this order: the kernel calls the programs of a tracepoint in the order in which they were attached.
+                wanted
+                    .iter()
+                    .try_for_each(|program| attach_typed(ebpf, program, wanted[0], kernel))
+                    .inspect_err(|_| wanted.iter().for_each(|program| detach(ebpf, program)))
+                    // What the first is skipped for the others take.
+                    .map(|()| Way { twins: vec![twin], ..plain(vec![wanted[0]]) })
+                    .map_err(Into::into)
+            }
             Hook::Iterator(name, program) => {
                 load_iterator(ebpf, program, name, kernel).map(|()| plain(programs)).map_err(Into::into)
             }
@@ -92,13 +103,13 @@ impl On<'_> {
         let by_tracepoints = |on: &mut Self, why_not| {
             on.attach_tracepoints(call.tracepoints)?;
             let programs = call.tracepoints.iter().map(|(program, _)| *program).collect();
-            Ok(Way { programs, trampolines: false, why_not })
+            Ok(Way { programs, twins: Vec::new(), trampolines: false, why_not })
         };
         if self.calls == Calls::Tracepoints {
             return by_tracepoints(self, None);
         }
         match self.attach_trampolines(call) {
-            Ok(programs) => Ok(Way { programs, trampolines: true, why_not: None }),
+            Ok(way) => Ok(way),
             Err(error) if self.calls == Calls::Trampolines => Err(error),
             Err(error) => by_tracepoints(self, Some(chain(&error))),
         }
@@ -114,28 +125,38 @@ impl On<'_> {
         Ok(outcome?)
     }
 
-    /// Returns the programs.
-    fn attach_trampolines(&mut self, call: &Call) -> Result<Vec<&'static str>, AttachError> {
-        let programs: Vec<_> = call.trampolines.iter().map(|trampoline| trampoline.program).collect();
+    fn attach_trampolines(&mut self, call: &Call) -> Result<Way, AttachError> {
         let outcome = call
             .trampolines
             .iter()
             .try_for_each(|trampoline| attach_trampoline(self.ebpf, trampoline, self.kernel).map_err(Into::into))
             .and_then(|()| self.is_passed(call));
+        let seconds = || call.trampolines.iter().filter_map(|trampoline| trampoline.second);
         match outcome {
-            Ok(()) => Ok(programs),
+            Ok(()) => {
+                let counted = call.trampolines.iter().filter(|trampoline| trampoline.second.is_some());
+                let programs = counted.map(|trampoline| trampoline.program).collect();
+                Ok(Way { programs, twins: seconds().map(|(_, twin)| twin).collect(), trampolines: true, why_not: None })
+            }
             Err(error) => {
-                programs.iter().for_each(|program| detach(self.ebpf, program));
+                call.trampolines.iter().for_each(|trampoline| detach(self.ebpf, trampoline.program));
+                seconds().for_each(|(program, _)| detach(self.ebpf, program));
                 Err(error)
             }
         }
     }
 
     /// Whether a call comes by: the compiler may have put a copy of the function into the system call. So one is made, on a
-    /// descriptor that is none; and an accept that succeeds, on a socket that is not followed.
+    /// descriptor that is none; and an accept that succeeds, on a socket that is not followed. And whether the kernel calls the
+    /// second programs after the first: if it did not, they would have taken those.
     fn is_passed(&self, call: &Call) -> Result<(), AttachError> {
         let [first, .., last] = call.trampolines else { return Ok(()) };
         let (tried, installed) = (self.counters.tried(call.place), self.counters.installed());
+        let taken = || -> u64 {
+            let twins = call.trampolines.iter().filter_map(|trampoline| trampoline.second);
+            twins.map(|(_, twin)| self.counters.taken(twin)).sum()
+        };
+        let before = taken();
         // SAFETY: the kernel refuses a descriptor that is none before it looks at any other argument.
         unsafe {
             match call.place {
@@ -147,6 +168,9 @@ impl On<'_> {
         };
         if self.counters.tried(call.place) == tried {
             return Err(AttachError::Elsewhere(first.function));
+        }
+        if taken() - before >= 2 {
+            return Err(AttachError::Order(first.function));
         }
         if call.place == sockwatch_ebpf::call::ACCEPT {
             accept_one().map_err(AttachError::NoTrial)?;
@@ -182,17 +206,22 @@ fn attach_typed(ebpf: &mut Ebpf, name: &str, tracepoint: &str, kernel: &AyaBtf) 
     program.attach().map(drop)
 }
 
+/// The second program first: the kernel calls those of a function in the opposite of the order in which they were attached
+/// (`bpf_trampoline_link_prog` in kernel/bpf/trampoline.c).
 fn attach_trampoline(ebpf: &mut Ebpf, trampoline: &Trampoline, kernel: &AyaBtf) -> Result<(), ProgramError> {
-    let Trampoline { program: name, function, exit } = trampoline;
-    if *exit {
-        let program: &mut FExit = program(ebpf, name)?;
-        program.load(function, kernel)?;
-        program.attach().map(drop)
-    } else {
-        let program: &mut FEntry = program(ebpf, name)?;
-        program.load(function, kernel)?;
-        program.attach().map(drop)
+    let Trampoline { program: name, function, exit, second } = trampoline;
+    for name in second.iter().map(|(second, _)| second).chain([name]) {
+        if *exit {
+            let program: &mut FExit = program(ebpf, name)?;
+            program.load(function, kernel)?;
+            program.attach()?;
+        } else {
+            let program: &mut FEntry = program(ebpf, name)?;
+            program.load(function, kernel)?;
+            program.attach()?;
+        }
     }
+    Ok(())
 }
 
 pub(super) fn load_iterator(ebpf: &mut Ebpf, name: &str, iterator: &str, kernel: &AyaBtf) -> Result<(), ProgramError> {

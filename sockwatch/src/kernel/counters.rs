@@ -4,7 +4,7 @@ use std::{fs, io, mem::offset_of, num::NonZeroUsize, ptr::NonNull};
 
 use aya::maps::MapData;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
-use sockwatch_ebpf::{self as abi, kind, runner};
+use sockwatch_ebpf::{self as abi, kind, runner, twin};
 
 /// Numbers of the processors that this kernel may ever have, as ranges.
 const POSSIBLE: &str = "/sys/devices/system/cpu/possible";
@@ -61,9 +61,10 @@ impl Counters {
         (0..counts).map(|nth| self.sum(offset_of!(abi::Counters, lost), nth)).sum()
     }
 
-    /// How often the second program of this [`abi::twin`] took what interrupted the first, on all processors.
+    /// How often the programs behind the first at this [`abi::twin`] took what it was skipped for, on all processors.
     pub(super) fn taken(&self, twin: usize) -> u64 {
-        self.sum(offset_of!(abi::Counters, taken), twin)
+        let of = |program: usize| self.sum(offset_of!(abi::Counters, taken), program * twin::COUNT + twin);
+        (0..twin::FURTHER).map(of).sum()
     }
 
     /// How often a trampoline of this [`abi::call`] saw a call on descriptor -1.

@@ -203,7 +203,7 @@ pub struct Options {
 /// # Errors
 /// If BTF or the object fails, or the sockets can't be shown at all.
 pub fn load_iterators() -> Result<(Iterators, Vec<Missing>), LoadError> {
-    let Object { mut ebpf, kernel, processors: _ } =
+    let Object { mut ebpf, kernel, .. } =
         object(Options { buffer: SMALLEST_BUFFER, root: None, port: None, calls: Calls::Auto })?;
     let mut missing = Vec::new();
     for probe in STILL {
@@ -224,11 +224,19 @@ struct Object {
     ebpf: Ebpf,
     kernel: AyaBtf,
     processors: u32,
+    /// Whether tracepoints' programs may be preempted.
+    preemptible: bool,
 }
+
+/// A type that a kernel has which does not hold preemption off while it calls a tracepoint's programs (`__DECLARE_TRACE` in
+/// include/linux/tracepoint.h).
+const GUARDED_BY_SRCU: &str = "class_srcu_fast_notrace_t";
 
 fn object(options: Options) -> Result<Object, LoadError> {
     let btf = fs::read(KERNEL_BTF).map_err(LoadError::NoBtf)?;
-    let offsets = offsets::resolve(&Btf::parse(&btf).map_err(LoadError::BadBtf)?)?;
+    let types = Btf::parse(&btf).map_err(LoadError::BadBtf)?;
+    let offsets = offsets::resolve(&types)?;
+    let preemptible = types.has_typedef(GUARDED_BY_SRCU);
     drop(btf);
     let config = Config {
         abi: ABI_VERSION,
@@ -236,6 +244,8 @@ fn object(options: Options) -> Result<Object, LoadError> {
         wake_bytes: u64::from(options.buffer / 4),
         root: options.root.unwrap_or(0),
         port: options.port.map_or(0, u32::from),
+        preemptible: u32::from(preemptible),
+        reserved: 0,
     };
     let processors = counters::processors().map_err(LoadError::Counters)?;
     let kernel = AyaBtf::from_sys_fs().map_err(|error| LoadError::Object(Box::new(error.into())))?;
@@ -250,7 +260,7 @@ fn object(options: Options) -> Result<Object, LoadError> {
         .allow_unsupported_maps()
         .load(OBJECT)
         .map_err(|error| LoadError::Object(Box::new(error)))?;
-    Ok(Object { ebpf, kernel, processors })
+    Ok(Object { ebpf, kernel, processors, preemptible })
 }
 
 /// Loads and attaches everything that this kernel allows.
@@ -258,13 +268,14 @@ fn object(options: Options) -> Result<Object, LoadError> {
 /// # Errors
 /// If BTF, the object, or a required probe fails.
 pub fn load(options: Options) -> Result<Loaded, LoadError> {
-    let Object { mut ebpf, kernel, processors } = object(options)?;
+    let Object { mut ebpf, kernel, processors, preemptible } = object(options)?;
     #[cfg(feature = "kernel-log")]
     log::print(&mut ebpf)?;
 
     let counters = share_counters(&mut ebpf, processors)?;
     let attempts = tracefs::with(|tracefs| {
-        let mut on = On { ebpf: &mut ebpf, kernel: &kernel, tracefs, counters: &counters, calls: options.calls };
+        let calls = options.calls;
+        let mut on = On { ebpf: &mut ebpf, kernel: &kernel, tracefs, counters: &counters, calls, preemptible };
         let attempt = |probe: &Probe| Ok((*probe, on.attach(probe)?));
         PROBES.iter().map(attempt).collect::<Result<Vec<_>, LoadError>>()
     })?;
@@ -307,8 +318,8 @@ fn skipped(ebpf: &Ebpf, probe: &Probe, way: &Way) -> Result<Skipped, LoadError> 
             program.fd().and_then(|fd| Ok(fd.as_fd().try_clone_to_owned()?)).and_then(|fd| Ok(ProgramFacts::of(fd)?));
         facts.map_err(|error| LoadError::Program { probe: probe.name(), error: Box::new(error.into()) })
     };
-    let twin = if let Hook::Twin(_, _, twin) = probe.hook { Some(twin) } else { None };
-    Ok(Skipped { programs: way.programs.iter().map(facts).collect::<Result<_, _>>()?, twin })
+    let programs = way.programs.iter().map(facts).collect::<Result<_, _>>()?;
+    Ok(Skipped { programs, twins: way.twins.clone() })
 }
 
 /// The inode of this process's pid namespace, or 0 for the initial one, as [`Config::pid_namespace`] wants it.

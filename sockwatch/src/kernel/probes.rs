@@ -14,14 +14,16 @@ pub struct Trampoline {
     pub function: &'static str,
     /// Whether it runs when the function is left, not when it is entered.
     pub exit: bool,
+    /// The program that takes what it is skipped for, and the two's place in [`twin`]. None if what it misses is told elsewhere.
+    pub second: Option<(&'static str, usize)>,
 }
 
-const fn entry(program: &'static str, function: &'static str) -> Trampoline {
-    Trampoline { program, function, exit: false }
+const fn entry(program: &'static str, second: &'static str, twin: usize, function: &'static str) -> Trampoline {
+    Trampoline { program, function, exit: false, second: Some((second, twin)) }
 }
 
-const fn exit(program: &'static str, function: &'static str) -> Trampoline {
-    Trampoline { program, function, exit: true }
+const fn exit(program: &'static str, second: &'static str, twin: usize, function: &'static str) -> Trampoline {
+    Trampoline { program, function, exit: true, second: Some((second, twin)) }
 }
 
 /// A system call and the two ways to see it.
@@ -42,8 +44,10 @@ impl Call {
     /// Its programs in the object.
     pub(super) fn programs(&self) -> impl Iterator<Item = &'static str> {
         let Self { name: _, place: _, tracepoints, trampolines } = self;
-        let trampolines = trampolines.iter().map(|trampoline| trampoline.program);
-        tracepoints.iter().map(|(program, _)| *program).chain(trampolines)
+        let trampolines = trampolines
+            .iter()
+            .flat_map(|trampoline| [Some(trampoline.program), trampoline.second.map(|(second, _)| second)]);
+        tracepoints.iter().map(|(program, _)| *program).chain(trampolines.flatten())
     }
 }
 
@@ -64,8 +68,9 @@ pub enum Calls {
 pub enum Hook {
     /// A BTF-typed raw tracepoint (`tp_btf`), by its name. The program is named after it.
     Typed(&'static str),
-    /// As above, with a second program that takes what interrupts the first; the two's place in [`twin`].
-    Twin(&'static str, &'static str, usize),
+    /// As above, with a second program that takes what interrupts the first, and perhaps a third, where programs may be
+    /// preempted; their place in [`twin`].
+    Twin(&'static [&'static str], usize),
     /// A system call.
     Call(Call),
     /// A BPF iterator by its name, and its program.
@@ -90,7 +95,8 @@ impl Probe {
     #[must_use]
     pub fn name(&self) -> String {
         match self.hook {
-            Hook::Typed(name) | Hook::Twin(name, ..) => format!("tp_btf/{name}"),
+            Hook::Typed(name) => format!("tp_btf/{name}"),
+            Hook::Twin(programs, _) => format!("tp_btf/{}", programs[0]),
             Hook::Call(call) => format!("syscalls/{}", call.name),
             Hook::Iterator(name, _) => format!("iter/{name}"),
         }
@@ -125,7 +131,7 @@ impl Attached {
 /// would be missed; the iterators last, when nothing that is new escapes the others.
 pub const PROBES: &[Probe] = &[
     Probe {
-        hook: Hook::Twin("tcp_destroy_sock", "tcp_destroy_sock_2", twin::DESTROY),
+        hook: Hook::Twin(&["tcp_destroy_sock", "tcp_destroy_sock_2"], twin::DESTROY),
         required: true,
         gives: "the end of a socket's life",
         without: "the end of a socket's life",
@@ -137,13 +143,13 @@ pub const PROBES: &[Probe] = &[
         without: "retransmit events (their number is still known at close)",
     },
     Probe {
-        hook: Hook::Twin("tcp_send_reset", "tcp_send_reset_2", twin::RESET_SENT),
+        hook: Hook::Twin(&["tcp_send_reset", "tcp_send_reset_2"], twin::RESET_SENT),
         required: false,
         gives: "resets sent",
         without: "resets sent, and with them whether a close on this side was a reset",
     },
     Probe {
-        hook: Hook::Twin("tcp_receive_reset", "tcp_receive_reset_2", twin::RESET_RECEIVED),
+        hook: Hook::Twin(&["tcp_receive_reset", "tcp_receive_reset_2"], twin::RESET_RECEIVED),
         required: false,
         gives: "resets received",
         without: "reset_received events",
@@ -159,7 +165,10 @@ pub const PROBES: &[Probe] = &[
             name: "bind",
             place: call::BIND,
             tracepoints: &[("sys_enter_bind", &["sys_enter_bind"]), ("sys_exit_bind", &["sys_exit_bind"])],
-            trampolines: &[entry("sys_bind_entered", "__sys_bind"), exit("sys_bind_left", "__sys_bind")],
+            trampolines: &[
+                entry("sys_bind_entered", "sys_bind_entered_2", twin::BIND_ENTERED, "__sys_bind"),
+                exit("sys_bind_left", "sys_bind_left_2", twin::BIND_LEFT, "__sys_bind"),
+            ],
         }),
         required: false,
         gives: "who bound, and binds that failed",
@@ -170,7 +179,10 @@ pub const PROBES: &[Probe] = &[
             name: "listen",
             place: call::LISTEN,
             tracepoints: &[("sys_enter_listen", &["sys_enter_listen"]), ("sys_exit_listen", &["sys_exit_listen"])],
-            trampolines: &[entry("sys_listen_entered", "__sys_listen"), exit("sys_listen_left", "__sys_listen")],
+            trampolines: &[
+                entry("sys_listen_entered", "sys_listen_entered_2", twin::LISTEN_ENTERED, "__sys_listen"),
+                exit("sys_listen_left", "sys_listen_left_2", twin::LISTEN_LEFT, "__sys_listen"),
+            ],
         }),
         required: false,
         gives: "a listener's descriptor and the backlog it was given, and listens that failed",
@@ -181,7 +193,10 @@ pub const PROBES: &[Probe] = &[
             name: "connect",
             place: call::CONNECT,
             tracepoints: &[("sys_enter_connect", &["sys_enter_connect"]), ("sys_exit_connect", &["sys_exit_connect"])],
-            trampolines: &[entry("sys_connect_entered", "__sys_connect"), exit("sys_connect_left", "__sys_connect")],
+            trampolines: &[
+                entry("sys_connect_entered", "sys_connect_entered_2", twin::CONNECT_ENTERED, "__sys_connect"),
+                exit("sys_connect_left", "sys_connect_left_2", twin::CONNECT_LEFT, "__sys_connect"),
+            ],
         }),
         required: false,
         gives: "a client's descriptor, and connects that failed before a SYN",
@@ -196,10 +211,12 @@ pub const PROBES: &[Probe] = &[
                 ("sys_exit_accept", &["sys_exit_accept", "sys_exit_accept4"]),
             ],
             trampolines: &[
-                entry("sys_accept_entered", "__sys_accept4"),
-                exit("sys_accept_left", "__sys_accept4"),
-                exit("do_accept_left", "do_accept"),
-                entry("fd_installed", "fd_install"),
+                entry("sys_accept_entered", "sys_accept_entered_2", twin::ACCEPT_ENTERED, "__sys_accept4"),
+                exit("sys_accept_left", "sys_accept_left_2", twin::ACCEPT_LEFT, "__sys_accept4"),
+                // Of io_uring's accept, which is known by its effects where this is skipped.
+                Trampoline { program: "do_accept_left", function: "do_accept", exit: true, second: None },
+                // What it misses the exit tells.
+                Trampoline { program: "fd_installed", function: "fd_install", exit: false, second: None },
             ],
         }),
         required: false,
@@ -207,7 +224,7 @@ pub const PROBES: &[Probe] = &[
         without: "accepts: which process took a connection",
     },
     Probe {
-        hook: Hook::Twin("inet_sock_set_state", "inet_sock_set_state_2", twin::STATE),
+        hook: Hook::Twin(&["inet_sock_set_state", "inet_sock_set_state_2", "inet_sock_set_state_3"], twin::STATE),
         required: true,
         gives: "every change of a socket's state",
         without: "every change of a socket's state",

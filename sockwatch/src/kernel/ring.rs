@@ -51,8 +51,8 @@ impl Ring {
 pub(super) struct Skipped {
     /// What the kernel tells of its programs.
     pub(super) programs: Vec<ProgramFacts>,
-    /// Its place in [`sockwatch_ebpf::twin`], where a second program takes what the first is skipped for.
-    pub(super) twin: Option<usize>,
+    /// Their places in [`sockwatch_ebpf::twin`], where others take what they are skipped for.
+    pub(super) twins: Vec<usize>,
 }
 
 /// What the kernel tells of a program, held open: `fdinfo` of its descriptor.
@@ -113,7 +113,7 @@ impl Losses {
     fn unseen(&self, skipped: &Skipped) -> u64 {
         // What was skipped before what was taken: an event between the two is found with the next look.
         let misses: u64 = skipped.programs.iter().map(ProgramFacts::misses).sum();
-        misses.saturating_sub(skipped.twin.map_or(0, |twin| self.counters.taken(twin)))
+        misses.saturating_sub(skipped.twins.iter().map(|twin| self.counters.taken(*twin)).sum())
     }
 }
 
