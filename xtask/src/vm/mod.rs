@@ -9,15 +9,13 @@ mod tests;
 mod tools;
 mod verdict;
 
-use std::num::NonZeroUsize;
-use std::sync::Mutex;
+use std::fs;
 use std::time::Duration;
-use std::{fs, iter, thread};
 
 use anyhow::{Result, ensure};
 
 use self::guest::Guest;
-use self::kernels::{Kernel, LINES, Line};
+use self::kernels::{LINES, Line};
 use self::tests::Tests;
 use self::tools::Tools;
 use self::verdict::Verdict;
@@ -49,7 +47,7 @@ struct Row {
     took: Duration,
 }
 
-/// Boots the kernels, as many at a time as there are processors, and tells what came of it. What ran has to be good, and one kernel at least has
+/// Boots the kernels one after another, and tells what came of it. What ran has to be good, and one kernel at least has
 /// to have run: a kernel that could not be fetched is told as not run, and fails the run only if it was asked for by name.
 pub(crate) fn vm(options: &Options) -> Result<()> {
     ensure!(cfg!(target_arch = "x86_64"), "the virtual machines are x86-64 alone, and so are the tests in them");
@@ -61,8 +59,7 @@ pub(crate) fn vm(options: &Options) -> Result<()> {
         asked => asked.iter().any(|name| name == line.name),
     });
     let guest = Guest::new(&tests, &tools)?;
-    let kernels: Vec<_> = lines.map(|line| (line, line.kernel(options.update, &tools))).collect();
-    let rows = side_by_side(kernels, |(line, kernel)| row(line, kernel, &tests, &guest, &tools, options));
+    let rows: Vec<Row> = lines.map(|line| row(line, &tests, &guest, &tools, options)).collect();
     print(&rows);
 
     let ran = || rows.iter().filter_map(|row| row.verdict.as_ref().ok());
@@ -72,24 +69,9 @@ pub(crate) fn vm(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Does as many at a time as there are processors. What comes of them is in their order.
-fn side_by_side<T: Send, R: Send>(all: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
-    let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(all.len());
-    let waiting = Mutex::new(all.into_iter().enumerate());
-    // Its guard is dropped before the work begins.
-    let next = || waiting.lock().expect("nobody panics while it is held").next();
-    let mut done: Vec<(usize, R)> = thread::scope(|scope| {
-        let worker = || iter::from_fn(&next).map(|(nth, one)| (nth, work(one))).collect::<Vec<_>>();
-        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
-        workers.into_iter().flat_map(|worker| worker.join().expect("no worker panics")).collect()
-    });
-    done.sort_by_key(|(nth, _)| *nth);
-    done.into_iter().map(|(_, result)| result).collect()
-}
-
 /// Runs the tests on one kernel.
-fn row(line: &Line, kernel: Result<Kernel>, tests: &Tests, guest: &Guest<'_>, tools: &Tools, options: &Options) -> Row {
-    let kernel = match kernel {
+fn row(line: &Line, tests: &Tests, guest: &Guest<'_>, tools: &Tools, options: &Options) -> Row {
+    let kernel = match line.kernel(options.update, tools) {
         Ok(kernel) => kernel,
         Err(error) => {
             let verdict = Err(format!("{error:#}"));
@@ -106,7 +88,12 @@ fn row(line: &Line, kernel: Result<Kernel>, tests: &Tests, guest: &Guest<'_>, to
         let initramfs = kept.join("initramfs");
         fs::write(&initramfs, guest.clone().finish(&kernel, &tests.script(&selection))?)?;
         eprintln!("xtask: Linux {}: {} tests", kernel.release, selection.names.len());
-        let ended = qemu::run(tools, &kernel, &initramfs, &kept, options.kvm)?;
+        let boot = || qemu::run(tools, &kernel, &initramfs, &kept, options.kvm);
+        let mut ended = boot()?;
+        if verdict::is_stale_breakpoint(&ended.console) {
+            eprintln!("xtask: the emulation hit a breakpoint that Linux {} had removed: once more", kernel.release);
+            ended = boot()?;
+        }
         row.took = ended.took;
         let verdict = Verdict::of(&selection.names, &ended.results, &ended.console, ended.hung);
         if !verdict.is_good() {

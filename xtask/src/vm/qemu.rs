@@ -12,11 +12,9 @@ use super::kernels::Kernel;
 use super::tools::Tools;
 
 /// After this it hangs.
-const DEADLINE: Duration = Duration::from_mins(40);
+const DEADLINE: Duration = Duration::from_mins(30);
 
-/// The emulated processor: none with instructions that take long to emulate, but with those that a kernel expects of a machine of
-/// the last ten years. Its two cores share one thread: on two, a breakpoint that a kernel puts into its own code for a moment
-/// was hit after it had gone (Linux 6.12: "Oops: int3").
+/// The emulated processor: none with instructions that take long to emulate, but with those that a kernel makes use of.
 const PROCESSOR: &str = "Nehalem,+rdrand,+pcid,+invpcid,+fsgsbase,+smap,+smep,+xsave";
 
 /// What the kernel is told. A stall of its processors is one only if the emulation is not to blame; the time stamp counter
@@ -42,7 +40,7 @@ pub(super) fn run(tools: &Tools, kernel: &Kernel, initramfs: &Path, kept: &Path,
     fs::create_dir_all(kept)?;
     let output = |name: &str| kept.join(name);
     let mut qemu = tools.qemu()?;
-    qemu.args(if kvm { ["-accel", "kvm", "-cpu", "host"] } else { ["-accel", "tcg,thread=single", "-cpu", PROCESSOR] });
+    qemu.args(if kvm { ["-accel", "kvm", "-cpu", "host"] } else { ["-accel", "tcg,thread=multi", "-cpu", PROCESSOR] });
     qemu.args(["-smp", "2", "-m", "2G", "-nodefaults", "-display", "none", "-no-reboot", "-append", COMMAND_LINE]);
     qemu.arg("-kernel").arg(kernel.image()).arg("-initrd").arg(initramfs);
     for file in ["console", "results", "stderr"] {
