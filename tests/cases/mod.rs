@@ -1,6 +1,7 @@
 //! What happens on the host, and what the user then sees.
 
 mod before;
+mod conservation;
 mod corners;
 mod ending;
 mod failing;
