@@ -14,9 +14,6 @@ use super::tools::Tools;
 /// After this it hangs.
 const DEADLINE: Duration = Duration::from_mins(30);
 
-/// The emulated processor: none with instructions that take long to emulate, but with those that a kernel makes use of.
-const PROCESSOR: &str = "Nehalem,+rdrand,+pcid,+invpcid,+fsgsbase,+smap,+smep,+xsave";
-
 /// What the kernel is told. A stall of its processors is one only if the emulation is not to blame; the time stamp counter
 /// of an emulated processor is the host's, and reading any other clock is slow.
 const COMMAND_LINE: &str = "console=ttyS0 loglevel=6 panic=-1 tsc=reliable mitigations=off random.trust_cpu=on \
@@ -40,7 +37,7 @@ pub(super) fn run(tools: &Tools, kernel: &Kernel, initramfs: &Path, kept: &Path,
     fs::create_dir_all(kept)?;
     let output = |name: &str| kept.join(name);
     let mut qemu = tools.qemu()?;
-    qemu.args(if kvm { ["-accel", "kvm", "-cpu", "host"] } else { ["-accel", "tcg,thread=multi", "-cpu", PROCESSOR] });
+    qemu.args(if kvm { ["-accel", "kvm", "-cpu", "host"] } else { ["-accel", "tcg,thread=multi", "-cpu", "max"] });
     qemu.args(["-smp", "2", "-m", "2G", "-nodefaults", "-display", "none", "-no-reboot", "-append", COMMAND_LINE]);
     qemu.arg("-kernel").arg(kernel.image()).arg("-initrd").arg(initramfs);
     for file in ["console", "results", "stderr"] {
