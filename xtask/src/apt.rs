@@ -87,13 +87,22 @@ pub(crate) fn download_with_dependencies(packages: &[&str], directory: &Path) ->
             break;
         }
     }
+    download_with_dependencies_by(Command::new("apt-get"), packages, directory)
+}
+
+/// As above, by an apt-get that was given options.
+pub(crate) fn download_with_dependencies_by(
+    mut apt: Command,
+    packages: &[&str],
+    directory: &Path,
+) -> Result<Vec<PathBuf>> {
     eprintln!("xtask: apt-get download {}, and what they depend on", packages.join(" "));
     fs::create_dir_all(directory.join("partial"))?;
     let archives = format!("Dir::Cache::archives={}", directory.display());
     // Nothing is installed, so no other apt has to wait.
     let options = ["-o", &archives, "-o", "APT::Sandbox::User=root", "-o", "Debug::NoLocking=1"];
     let install = ["install", "-qq", "-y", "--no-install-recommends", "--download-only"];
-    run(Command::new("apt-get").args(options).args(install).args(packages))?;
+    run(apt.args(options).args(install).args(packages))?;
     let files = fs::read_dir(directory)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
     Ok(files.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "deb")).collect())
 }

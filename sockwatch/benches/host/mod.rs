@@ -39,7 +39,8 @@ enum Began {
 
 /// Makes steps, one after another.
 pub(crate) struct Host {
-    now: Time,
+    /// When it begins.
+    pub(crate) now: Time,
     looked: Time,
     events: u64,
     connections: u64,
@@ -54,6 +55,8 @@ pub(crate) struct Host {
     stayed: Time,
     /// Only the client's end of each connection is on this host.
     peers_elsewhere: bool,
+    /// Between two events.
+    pub(crate) apart: Time,
 }
 
 impl Host {
@@ -83,6 +86,7 @@ impl Host {
             stays,
             stayed: 0,
             peers_elsewhere,
+            apart: APART[usize::from(stays)],
         }
     }
 
@@ -139,7 +143,7 @@ impl Host {
     }
 
     fn event(&mut self, what: What) -> Step {
-        self.now += APART[usize::from(self.stays)];
+        self.now += self.apart;
         self.events += 1;
         Step::Event(Event { time: self.now, what })
     }

@@ -21,16 +21,34 @@ pub(super) struct Release {
 impl Release {
     /// Fetches the lists of the release of this code name from the servers that this machine uses.
     pub(super) fn fetch(codename: &str) -> Result<Self> {
-        let directory = repo::target("vm").join(format!("apt-{codename}"));
+        Self::prepare(codename, &sources(codename, &own_servers()?), None)
+    }
+
+    /// This machine's own release, with newer packages that were made for it: what is installed counts as there.
+    pub(super) fn own_with_backports() -> Result<Self> {
+        let os = fs::read_to_string("/etc/os-release").context("cannot read which release of Debian this is")?;
+        let codename = os.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
+        let codename = codename.context("this is no release of Debian")?;
+        let servers = own_servers()?;
+        let backports = format!("{codename}-backports");
+        let security = Servers { security: None, ..servers.clone() };
+        let lines = sources(codename, &servers) + &sources(&backports, &security);
+        let mut release = Self::prepare(&backports, &lines, Some("/var/lib/dpkg/status"))?;
+        release.options.push(format!("APT::Default-Release={backports}"));
+        Ok(release)
+    }
+
+    fn prepare(name: &str, sources: &str, status: Option<&str>) -> Result<Self> {
+        let directory = repo::target("vm").join(format!("apt-{name}"));
         for part in ["lists/partial", "cache/archives/partial", "empty"] {
             fs::create_dir_all(directory.join(part))?;
         }
-        fs::write(directory.join("sources.list"), sources(codename, &own_servers()?))?;
+        fs::write(directory.join("sources.list"), sources)?;
         fs::write(directory.join("status"), "")?;
         let place = |name: &str, part: &str| format!("{name}={}", directory.join(part).display());
         let options = vec![
             place("Dir::State::lists", "lists"),
-            place("Dir::State::status", "status"),
+            status.map_or_else(|| place("Dir::State::status", "status"), |path| format!("Dir::State::status={path}")),
             place("Dir::Cache", "cache"),
             place("Dir::Etc::sourcelist", "sources.list"),
             place("Dir::Etc::sourceparts", "empty"),
@@ -42,7 +60,7 @@ impl Release {
             "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".to_owned(),
         ];
         let release = Self { options };
-        eprintln!("xtask: apt-get update, for Debian {codename}");
+        eprintln!("xtask: apt-get update, for Debian {name}");
         // Without it, lists that could not be fetched are a warning.
         run(release.apt("apt-get").args(["update", "-qq", "--error-on=any"]))?;
         Ok(release)
@@ -62,6 +80,11 @@ impl Release {
         Ok(files.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "deb")).collect())
     }
 
+    /// Downloads packages into a directory, with what they depend on as far as it is not installed.
+    pub(super) fn download_with_dependencies(&self, packages: &[&str], directory: &Path) -> Result<Vec<PathBuf>> {
+        crate::apt::download_with_dependencies_by(self.apt("apt-get"), packages, directory)
+    }
+
     fn apt(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         for option in &self.options {
@@ -72,6 +95,7 @@ impl Release {
 }
 
 /// Where this machine gets Debian, and Debian's security updates.
+#[derive(Clone)]
 struct Servers {
     main: String,
     security: Option<String>,
