@@ -11,7 +11,7 @@ pub use offsets::{ABSENT, Offsets};
 
 /// Layout version of everything in this crate; goes up with every change. A test refuses an object that was built from
 /// other sources than the loader.
-pub const ABI_VERSION: u32 = 7;
+pub const ABI_VERSION: u32 = 8;
 
 /// What a record is: the value of [`Head::kind`].
 pub mod kind {
@@ -363,18 +363,19 @@ pub mod twin {
     pub const DESTROY: usize = 1;
     pub const RESET_SENT: usize = 2;
     pub const RESET_RECEIVED: usize = 3;
+    pub const EXEC: usize = 4;
     /// How many are tracepoints.
-    pub const TRACEPOINTS: usize = 4;
-    pub const BIND_ENTERED: usize = 4;
-    pub const BIND_LEFT: usize = 5;
-    pub const LISTEN_ENTERED: usize = 6;
-    pub const LISTEN_LEFT: usize = 7;
-    pub const CONNECT_ENTERED: usize = 8;
-    pub const CONNECT_LEFT: usize = 9;
-    pub const ACCEPT_ENTERED: usize = 10;
-    pub const ACCEPT_LEFT: usize = 11;
+    pub const TRACEPOINTS: usize = 5;
+    pub const BIND_ENTERED: usize = 5;
+    pub const BIND_LEFT: usize = 6;
+    pub const LISTEN_ENTERED: usize = 7;
+    pub const LISTEN_LEFT: usize = 8;
+    pub const CONNECT_ENTERED: usize = 9;
+    pub const CONNECT_LEFT: usize = 10;
+    pub const ACCEPT_ENTERED: usize = 11;
+    pub const ACCEPT_LEFT: usize = 12;
     /// How many there are.
-    pub const COUNT: usize = 12;
+    pub const COUNT: usize = 13;
     /// Most programs behind the first.
     pub const FURTHER: usize = 2;
 }
@@ -437,6 +438,6 @@ const _: () = {
     assert!(size_of::<Call>() == 16 + 88 + 48 + 24);
     assert!(size_of::<Exec>() == 16 + 48 + 8 + COMPONENT * COMPONENTS);
     assert!(size_of::<Snapshot>() == 16 + 88 + 48 + 48 + 8);
-    assert!(size_of::<Counters>() == 14 * 64);
+    assert!(size_of::<Counters>() == 15 * 64);
     assert!(size_of::<Config>() == 32);
 };

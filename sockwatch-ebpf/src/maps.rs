@@ -109,9 +109,9 @@ pub(crate) fn counters() -> Option<*mut Counters> {
     COUNTERS.get_ptr_mut(cpu())
 }
 
-/// Room to build an [`Exec`](sockwatch_ebpf::Exec), which is too large for the stack.
+/// Room to build an [`Exec`](sockwatch_ebpf::Exec), which is too large for the stack: by runner.
 #[btf_map]
-pub(crate) static EXEC: PerCpuArray<sockwatch_ebpf::Exec, 1> = PerCpuArray::new();
+pub(crate) static EXEC: PerCpuArray<sockwatch_ebpf::Exec, { runner::COUNT as usize }> = PerCpuArray::new();
 
 /// A record that is kept: a [`Call`] or a [`Transition`], which begin alike and are of one size.
 #[repr(C)]

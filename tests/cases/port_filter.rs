@@ -224,7 +224,8 @@ fn a_client_that_was_given_the_port_is_told_from_its_connect() {
     let Some(host) = Host::shared() else { return };
     let (netns, server, client) = cast(&host);
     netns.sysctl("net.ipv4.ip_local_port_range", "30000 30000");
-    let both = Both::watch(&netns, 30_000);
+    // Not its states, see below.
+    let both = Both::watch_in("path", &netns, 30_000);
     client.tell("a = tcp('127.0.0.1')");
     assert_eq!(client.fail("a.connect(('127.0.0.1', 7199))"), "ECONNREFUSED");
     client.tell("a.close()");

@@ -7,21 +7,36 @@ use aya_ebpf::{
     macros::btf_tracepoint,
     programs::BtfTracePointContext,
 };
-use sockwatch_ebpf::{COMPONENT, COMPONENTS, Exec, flag, kind, runner};
+use sockwatch_ebpf::{COMPONENT, COMPONENTS, Exec, flag, kind};
 
 use crate::{
     emit::{head, lose, wakeup},
     maps::{EXEC, RING},
     memory::{Memory, Raw, Typed, off},
     task,
+    twin::{self, Seen, tracepoint},
 };
 
 /// `void sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`, in the process, with its
 /// new memory map in place.
 #[btf_tracepoint(function = "sched_process_exec")]
-pub(crate) fn sched_process_exec(_ctx: BtfTracePointContext) -> i32 {
-    let Some(exec) = EXEC.get_ptr_mut(0) else { return 0 };
-    // SAFETY: this processor's own slot; exec runs in process context and does not nest.
+pub(crate) fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
+    twin::first(tracepoint::EXEC, ctx.arg(0), EXECUTED, executed)
+}
+
+/// Takes what happens while the first is preempted.
+#[btf_tracepoint(function = "sched_process_exec")]
+pub(crate) fn sched_process_exec_2(ctx: BtfTracePointContext) -> i32 {
+    twin::second(tracepoint::EXEC, ctx.arg(0), EXECUTED, || Seen::Unknown, executed)
+}
+
+/// All that happens to a process here.
+const EXECUTED: u64 = 1;
+
+#[inline(always)]
+fn executed(runner: u32) {
+    let Some(exec) = EXEC.get_ptr_mut(runner) else { return };
+    // SAFETY: this processor's and this program's own room.
     let exec = unsafe { &mut *exec };
     // SAFETY: a helper without preconditions.
     let current = Typed(unsafe { bpf_get_current_task_btf() }.cast_const().cast());
@@ -44,9 +59,8 @@ pub(crate) fn sched_process_exec(_ctx: BtfTracePointContext) -> i32 {
         )
     };
     if sent != 0 {
-        lose(runner::FIRST, kind::EXEC);
+        lose(runner, kind::EXEC);
     }
-    0
 }
 
 /// Writes a file's path, last component first; returns how many places it took, and whether it is whole. Walks up the

@@ -71,7 +71,7 @@ impl On<'_> {
     pub(super) fn attach(&mut self, probe: &Probe) -> Result<Result<Way, AttachError>, LoadError> {
         let programs: Vec<&'static str> = match probe.hook {
             Hook::Typed(program) | Hook::Iterator(_, program) => vec![program],
-            Hook::Twin(programs, _) => programs.to_vec(),
+            Hook::Twin(programs, ..) => programs.to_vec(),
             Hook::Call(call) => call.programs().collect(),
         };
         for name in &programs {
@@ -81,8 +81,8 @@ impl On<'_> {
         let Self { ebpf, kernel, .. } = self;
         Ok(match probe.hook {
             Hook::Typed(name) => attach_typed(ebpf, name, name, kernel).map(|()| plain(programs)).map_err(Into::into),
-            Hook::Twin(programs, twin) => {
-                let wanted = &programs[..programs.len().min(if self.preemptible { 3 } else { 2 })];
+            Hook::Twin(programs, twin, enough) => {
+                let wanted = if self.preemptible { programs } else { &programs[..enough] };
                 // In this order: the kernel calls the programs of a tracepoint in the order in which they were attached.
                 wanted
                     .iter()

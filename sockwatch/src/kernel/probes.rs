@@ -68,9 +68,9 @@ pub enum Calls {
 pub enum Hook {
     /// A BTF-typed raw tracepoint (`tp_btf`), by its name. The program is named after it.
     Typed(&'static str),
-    /// As above, with a second program that takes what interrupts the first, and perhaps a third, where programs may be
-    /// preempted; their place in [`twin`].
-    Twin(&'static [&'static str], usize),
+    /// As above, with programs that take what the first is skipped for; their place in [`twin`]; and how many are enough where
+    /// programs are not preempted.
+    Twin(&'static [&'static str], usize, usize),
     /// A system call.
     Call(Call),
     /// A BPF iterator by its name, and its program.
@@ -96,7 +96,7 @@ impl Probe {
     pub fn name(&self) -> String {
         match self.hook {
             Hook::Typed(name) => format!("tp_btf/{name}"),
-            Hook::Twin(programs, _) => format!("tp_btf/{}", programs[0]),
+            Hook::Twin(programs, ..) => format!("tp_btf/{}", programs[0]),
             Hook::Call(call) => format!("syscalls/{}", call.name),
             Hook::Iterator(name, _) => format!("iter/{name}"),
         }
@@ -131,7 +131,7 @@ impl Attached {
 /// would be missed; the iterators last, when nothing that is new escapes the others.
 pub const PROBES: &[Probe] = &[
     Probe {
-        hook: Hook::Twin(&["tcp_destroy_sock", "tcp_destroy_sock_2"], twin::DESTROY),
+        hook: Hook::Twin(&["tcp_destroy_sock", "tcp_destroy_sock_2"], twin::DESTROY, 2),
         required: true,
         gives: "the end of a socket's life",
         without: "the end of a socket's life",
@@ -143,19 +143,19 @@ pub const PROBES: &[Probe] = &[
         without: "retransmit events (their number is still known at close)",
     },
     Probe {
-        hook: Hook::Twin(&["tcp_send_reset", "tcp_send_reset_2"], twin::RESET_SENT),
+        hook: Hook::Twin(&["tcp_send_reset", "tcp_send_reset_2"], twin::RESET_SENT, 2),
         required: false,
         gives: "resets sent",
         without: "resets sent, and with them whether a close on this side was a reset",
     },
     Probe {
-        hook: Hook::Twin(&["tcp_receive_reset", "tcp_receive_reset_2"], twin::RESET_RECEIVED),
+        hook: Hook::Twin(&["tcp_receive_reset", "tcp_receive_reset_2"], twin::RESET_RECEIVED, 2),
         required: false,
         gives: "resets received",
         without: "reset_received events",
     },
     Probe {
-        hook: Hook::Typed("sched_process_exec"),
+        hook: Hook::Twin(&["sched_process_exec", "sched_process_exec_2"], twin::EXEC, 1),
         required: false,
         gives: "the executable of processes that end at once",
         without: "the executable of processes that end before /proc is read",
@@ -224,7 +224,7 @@ pub const PROBES: &[Probe] = &[
         without: "accepts: which process took a connection",
     },
     Probe {
-        hook: Hook::Twin(&["inet_sock_set_state", "inet_sock_set_state_2", "inet_sock_set_state_3"], twin::STATE),
+        hook: Hook::Twin(&["inet_sock_set_state", "inet_sock_set_state_2", "inet_sock_set_state_3"], twin::STATE, 2),
         required: true,
         gives: "every change of a socket's state",
         without: "every change of a socket's state",
