@@ -43,6 +43,15 @@ impl Both {
         follow
     }
 
+    /// Waits until both have shown how so many sockets ended.
+    fn show_ends(&self, count: usize) {
+        for trace in [&self.follow, &self.trace] {
+            trace.stdout().wait_for("the ends of all sockets", |lines| {
+                (lines.iter().filter(|line| line.starts_with("{\"type\":\"socket\"")).count() >= count).then_some(())
+            });
+        }
+    }
+
     fn stop(self) -> (Run, Run) {
         let (trace, follow) = (self.trace.stop(), self.follow.stop());
         (follow, trace)
@@ -477,6 +486,7 @@ fn of_many_connections_each_is_told() {
         server.tell("[l.accept()[0].close() for _ in range(200)]");
         client.finish::<Value>();
         server.tell("l.close()");
+        both.show_ends(401);
         both.told_the_same(401);
     }
 }
