@@ -50,6 +50,7 @@ impl Report {
             self.tools(page, mix)?;
         }
         self.kernel(page)?;
+        self.ledger(page)?;
         self.quiet(page)?;
         if let Some(measured) = &self.offline {
             page.write_str(&offline(measured))?;
@@ -180,6 +181,30 @@ impl Report {
             }
         }
         writeln!(page)
+    }
+
+    /// Where the time goes that a short connection takes more beside `record`: both processors are busy all the time.
+    fn ledger(&self, page: &mut String) -> std::fmt::Result {
+        let figures = |tool| self.figures_of(Mix::Short).find(|(one, _)| *one == tool).map(|(_, figures)| figures);
+        let cost = self.kernel.iter().find(|cost| cost.tool == Tool::Record.name() && cost.mix == Mix::Short);
+        let (Some(bare), Some(record), Some(cost)) = (figures(Tool::Bare), figures(Tool::Record), cost) else {
+            return Ok(());
+        };
+        let each = |rate: Option<Spread>| Some(self.machine.processors as f64 * 1e6 / rate?.median);
+        let (Some(without), Some(ratio)) = (each(bare.rate), record.of_bare) else { return Ok(()) };
+        let more = without / ratio.median - without;
+        let programs = cost.ns_per_connection.map(|ns| ns.median / 1e3);
+        let own = record
+            .cpu_per_million_changes
+            .zip(cost.changes_per_connection)
+            .map(|(seconds, changes)| seconds.median * changes.median);
+        let (Some(programs), Some(own)) = (programs, own) else { return Ok(()) };
+        page.write_str(LEDGER)?;
+        writeln!(page, "| with nothing attached | {without:.1} µs |")?;
+        writeln!(page, "| more with `record` | {more:.1} µs |")?;
+        writeln!(page, "| of that in its programs, as the kernel counts them | {programs:.1} µs |")?;
+        writeln!(page, "| of that in its own threads | {own:.1} µs |")?;
+        writeln!(page, "| what is left | {:.1} µs |\n", more - programs - own)
     }
 
     /// Whether the machine had nothing else to do.
@@ -330,6 +355,17 @@ const KERNEL: &str = "\
 What the kernel counts of the programs that the tools have in it (`kernel.bpf_stats_enabled`), in runs of their own: counting
 costs time. A program's time includes the waking of its reader where it wakes it.
 
+";
+
+const LEDGER: &str = "\
+## Where the time of a connection goes
+
+Processor time for one short connection, both ends of it. What is left is around the programs and caused by them: entering and
+leaving them, the slow path of the load's system calls where those are seen by tracepoints (about 90 ns each), socket storage that
+the kernel makes and frees with each socket, and caches that now hold more.
+
+| | |
+| --- | --- |
 ";
 
 const TAIL: &str = "\
