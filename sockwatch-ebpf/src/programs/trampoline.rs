@@ -44,7 +44,8 @@ fn entered_again(place: usize, kind: u16, work: impl FnOnce(u32)) -> i32 {
     0
 }
 
-/// The exit of a call, seen a second time: work only if the first program was skipped, and so what was noted is still there.
+/// The exit of a call, seen a second time: work only if the first program was skipped, and so what was noted is still there. On a
+/// function of its own where that can be: the exits of one function are skipped together (see `fd_installed`).
 #[inline(always)]
 fn left_again(place: usize, kind: u16, work: impl FnOnce(u32)) -> i32 {
     if call::is_in(kind) {
@@ -84,10 +85,10 @@ pub(crate) fn sys_bind_left(ctx: FExitContext) -> i32 {
     0
 }
 
-/// The second program there.
-#[fexit(function = "__sys_bind")]
+/// The system call itself, left.
+#[fexit(function = "__x64_sys_bind")]
 pub(crate) fn sys_bind_left_2(ctx: FExitContext) -> i32 {
-    left_again(twin::BIND_LEFT, kind::BIND, |runner| bind::returned(runner, i64::from(ctx.arg::<i32>(3))))
+    left_again(twin::BIND_LEFT, kind::BIND, |runner| bind::returned(runner, ctx.arg::<i64>(1)))
 }
 
 /// `int __sys_listen(int fd, int backlog)`.
@@ -111,10 +112,10 @@ pub(crate) fn sys_listen_left(ctx: FExitContext) -> i32 {
     0
 }
 
-/// The second program there.
-#[fexit(function = "__sys_listen")]
+/// The system call itself, left.
+#[fexit(function = "__x64_sys_listen")]
 pub(crate) fn sys_listen_left_2(ctx: FExitContext) -> i32 {
-    left_again(twin::LISTEN_LEFT, kind::LISTEN, |runner| listen::returned(runner, i64::from(ctx.arg::<i32>(2))))
+    left_again(twin::LISTEN_LEFT, kind::LISTEN, |runner| listen::returned(runner, ctx.arg::<i64>(1)))
 }
 
 /// `int __sys_connect(int fd, struct sockaddr __user *uservaddr, int addrlen)`.
@@ -138,10 +139,10 @@ pub(crate) fn sys_connect_left(ctx: FExitContext) -> i32 {
     0
 }
 
-/// The second program there.
-#[fexit(function = "__sys_connect")]
+/// The system call itself, left.
+#[fexit(function = "__x64_sys_connect")]
 pub(crate) fn sys_connect_left_2(ctx: FExitContext) -> i32 {
-    left_again(twin::CONNECT_LEFT, kind::CONNECT, |runner| connect::returned(runner, i64::from(ctx.arg::<i32>(3))))
+    left_again(twin::CONNECT_LEFT, kind::CONNECT, |runner| connect::returned(runner, ctx.arg::<i64>(1)))
 }
 
 /// `void fd_install(unsigned int fd, struct file *file)`: how a successful accept ends, if it is entered. The exit of a function

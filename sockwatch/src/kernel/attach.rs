@@ -136,11 +136,16 @@ impl On<'_> {
             Ok(()) => {
                 let counted = call.trampolines.iter().filter(|trampoline| trampoline.second.is_some());
                 let programs = counted.map(|trampoline| trampoline.program).collect();
-                Ok(Way { programs, twins: seconds().map(|(_, twin)| twin).collect(), trampolines: true, why_not: None })
+                Ok(Way {
+                    programs,
+                    twins: seconds().map(|second| second.twin).collect(),
+                    trampolines: true,
+                    why_not: None,
+                })
             }
             Err(error) => {
                 call.trampolines.iter().for_each(|trampoline| detach(self.ebpf, trampoline.program));
-                seconds().for_each(|(program, _)| detach(self.ebpf, program));
+                seconds().for_each(|second| detach(self.ebpf, second.program));
                 Err(error)
             }
         }
@@ -154,7 +159,7 @@ impl On<'_> {
         let (tried, installed) = (self.counters.tried(call.place), self.counters.installed());
         let taken = || -> u64 {
             let twins = call.trampolines.iter().filter_map(|trampoline| trampoline.second);
-            twins.map(|(_, twin)| self.counters.taken(twin)).sum()
+            twins.map(|second| self.counters.taken(second.twin)).sum()
         };
         let before = taken();
         // SAFETY: the kernel refuses a descriptor that is none before it looks at any other argument.
@@ -210,7 +215,7 @@ fn attach_typed(ebpf: &mut Ebpf, name: &str, tracepoint: &str, kernel: &AyaBtf) 
 /// (`bpf_trampoline_link_prog` in kernel/bpf/trampoline.c).
 fn attach_trampoline(ebpf: &mut Ebpf, trampoline: &Trampoline, kernel: &AyaBtf) -> Result<(), ProgramError> {
     let Trampoline { program: name, function, exit, second } = trampoline;
-    for name in second.iter().map(|(second, _)| second).chain([name]) {
+    for (name, function) in second.iter().map(|second| (second.program, second.function)).chain([(*name, *function)]) {
         if *exit {
             let program: &mut FExit = program(ebpf, name)?;
             program.load(function, kernel)?;

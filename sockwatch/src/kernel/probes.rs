@@ -14,16 +14,34 @@ pub struct Trampoline {
     pub function: &'static str,
     /// Whether it runs when the function is left, not when it is entered.
     pub exit: bool,
-    /// The program that takes what it is skipped for, and the two's place in [`twin`]. None if what it misses is told elsewhere.
-    pub second: Option<(&'static str, usize)>,
+    /// What takes what it is skipped for. None if that is told elsewhere.
+    pub second: Option<Second>,
+}
+
+/// A second program on a system call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Second {
+    /// Its name in the object.
+    pub program: &'static str,
+    /// The function.
+    pub function: &'static str,
+    /// The two's place in [`twin`].
+    pub twin: usize,
 }
 
 const fn entry(program: &'static str, second: &'static str, twin: usize, function: &'static str) -> Trampoline {
-    Trampoline { program, function, exit: false, second: Some((second, twin)) }
+    Trampoline { program, function, exit: false, second: Some(Second { program: second, function, twin }) }
 }
 
-const fn exit(program: &'static str, second: &'static str, twin: usize, function: &'static str) -> Trampoline {
-    Trampoline { program, function, exit: true, second: Some((second, twin)) }
+const fn exit(program: &'static str, function: &'static str, second: Second) -> Trampoline {
+    Trampoline { program, function, exit: true, second: Some(second) }
+}
+
+/// The function of a system call: what the kernel's table of them holds.
+macro_rules! system_call {
+    ($name:literal) => {
+        if cfg!(target_arch = "aarch64") { concat!("__arm64_sys_", $name) } else { concat!("__x64_sys_", $name) }
+    };
 }
 
 /// A system call and the two ways to see it.
@@ -46,7 +64,7 @@ impl Call {
         let Self { name: _, place: _, tracepoints, trampolines } = self;
         let trampolines = trampolines
             .iter()
-            .flat_map(|trampoline| [Some(trampoline.program), trampoline.second.map(|(second, _)| second)]);
+            .flat_map(|trampoline| [Some(trampoline.program), trampoline.second.map(|second| second.program)]);
         tracepoints.iter().map(|(program, _)| *program).chain(trampolines.flatten())
     }
 }
@@ -167,7 +185,11 @@ pub const PROBES: &[Probe] = &[
             tracepoints: &[("sys_enter_bind", &["sys_enter_bind"]), ("sys_exit_bind", &["sys_exit_bind"])],
             trampolines: &[
                 entry("sys_bind_entered", "sys_bind_entered_2", twin::BIND_ENTERED, "__sys_bind"),
-                exit("sys_bind_left", "sys_bind_left_2", twin::BIND_LEFT, "__sys_bind"),
+                exit(
+                    "sys_bind_left",
+                    "__sys_bind",
+                    Second { program: "sys_bind_left_2", function: system_call!("bind"), twin: twin::BIND_LEFT },
+                ),
             ],
         }),
         required: false,
@@ -181,7 +203,11 @@ pub const PROBES: &[Probe] = &[
             tracepoints: &[("sys_enter_listen", &["sys_enter_listen"]), ("sys_exit_listen", &["sys_exit_listen"])],
             trampolines: &[
                 entry("sys_listen_entered", "sys_listen_entered_2", twin::LISTEN_ENTERED, "__sys_listen"),
-                exit("sys_listen_left", "sys_listen_left_2", twin::LISTEN_LEFT, "__sys_listen"),
+                exit(
+                    "sys_listen_left",
+                    "__sys_listen",
+                    Second { program: "sys_listen_left_2", function: system_call!("listen"), twin: twin::LISTEN_LEFT },
+                ),
             ],
         }),
         required: false,
@@ -195,7 +221,15 @@ pub const PROBES: &[Probe] = &[
             tracepoints: &[("sys_enter_connect", &["sys_enter_connect"]), ("sys_exit_connect", &["sys_exit_connect"])],
             trampolines: &[
                 entry("sys_connect_entered", "sys_connect_entered_2", twin::CONNECT_ENTERED, "__sys_connect"),
-                exit("sys_connect_left", "sys_connect_left_2", twin::CONNECT_LEFT, "__sys_connect"),
+                exit(
+                    "sys_connect_left",
+                    "__sys_connect",
+                    Second {
+                        program: "sys_connect_left_2",
+                        function: system_call!("connect"),
+                        twin: twin::CONNECT_LEFT,
+                    },
+                ),
             ],
         }),
         required: false,
@@ -212,7 +246,11 @@ pub const PROBES: &[Probe] = &[
             ],
             trampolines: &[
                 entry("sys_accept_entered", "sys_accept_entered_2", twin::ACCEPT_ENTERED, "__sys_accept4"),
-                exit("sys_accept_left", "sys_accept_left_2", twin::ACCEPT_LEFT, "__sys_accept4"),
+                exit(
+                    "sys_accept_left",
+                    "__sys_accept4",
+                    Second { program: "sys_accept_left_2", function: "__sys_accept4", twin: twin::ACCEPT_LEFT },
+                ),
                 // Of io_uring's accept, which is known by its effects where this is skipped.
                 Trampoline { program: "do_accept_left", function: "do_accept", exit: true, second: None },
                 // What it misses the exit tells.
