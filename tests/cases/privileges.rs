@@ -114,6 +114,22 @@ fn bpf_and_perfmon_are_enough_to_trace_and_what_they_are_not_enough_for_is_said(
 }
 
 #[test]
+fn a_recording_that_may_not_be_made_leaves_no_file() {
+    let Some(_host) = Host::shared() else { return };
+    let scratch = Scratch::new("refused");
+    let binary = public_binary(&scratch);
+    fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o777)).expect("it is ours");
+    let file = scratch.path().join("refused.sw");
+    for command in ["record", "trace"] {
+        let option = if command == "record" { "-o" } else { "-w" };
+        let refused = nobody(&[]).arg(&binary).args([command, option]).arg(&file).output().expect("sockwatch runs");
+        let stderr = String::from_utf8_lossy(&refused.stderr);
+        assert!(refused.status.code() == Some(1) && stderr.contains("CAP_BPF"), "{stderr}");
+        assert!(!file.exists(), "{command} left a file");
+    }
+}
+
+#[test]
 fn root_is_not_needed_where_the_capabilities_are_there() {
     let Some(_host) = Host::shared() else { return };
     let (start, path, ending) = traced_by_nobody(&["bpf", "perfmon", "dac_read_search", "sys_admin", "sys_ptrace"]);

@@ -203,6 +203,8 @@ impl Disk {
                 }
                 self.note(outcome, 0);
             }
+            // Nothing was to be recorded after all.
+            Job::End { .. } if self.header.is_empty() => return self.out.discard(),
             Job::End { before } => {
                 self.write_index(before)?;
                 return self.out.close();

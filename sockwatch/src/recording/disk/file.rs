@@ -158,6 +158,14 @@ impl Out {
         matches!(self, Self::Pipe { .. })
     }
 
+    /// Leaves nothing of it.
+    pub(super) fn discard(&self) -> io::Result<()> {
+        match self {
+            Self::File(segments) => fs::remove_file(&segments.path),
+            Self::Pipe { .. } => Ok(()),
+        }
+    }
+
     /// Bytes in what is written to now.
     pub(in crate::recording) fn length(&self) -> u64 {
         match self {
