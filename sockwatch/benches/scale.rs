@@ -223,6 +223,10 @@ fn week() {
         recorder.step(&step);
         if step != Step::End && lane.take(step) {
             lane.tell(&mut Nothing).expect("nothing is written");
+            recorder.look();
+            if recorder.wants_checkpoint() {
+                recorder.checkpoint(&lane);
+            }
         }
         if events == all / 7 && after_a_day.is_none() {
             after_a_day = Some(memory("VmRSS:"));
