@@ -1,6 +1,6 @@
 //! Connections that end in other ways than the usual ones.
 
-use crate::support::{Netns, Seen, Stage};
+use crate::support::{Netns, Seen, Stage, wait_for};
 
 /// An end that no answer is waited for long.
 fn impatient(netns: &Netns) {
@@ -85,6 +85,10 @@ fn a_socket_that_closed_after_its_peer_and_is_not_answered_is_given_up() {
     let port = stage.connect();
     stage.client.tell("c.shutdown(SHUT_WR)");
     stage.server.tell("assert s.recv(1) == b''");
+    // The ACK of a FIN may be delayed. TCP_INFO begins with the state; 5 is FIN_WAIT2.
+    wait_for("the ACK of the client's FIN", || {
+        stage.client.ask::<bool>("c.getsockopt(IPPROTO_TCP, TCP_INFO, 8)[0] == 5").then_some(())
+    });
     stage.netns.on_input_to("127.0.0.1", &["DROP"]);
     stage.server.tell("s.close()");
     stage.shows_ends(1);
