@@ -104,7 +104,7 @@ pub(crate) fn change(sk: *const c_void, from: u8, to: u8, transport: u16, runner
         state::SYN_SENT => {
             let call = in_call().filter(|call| call.call == kind::CONNECT && call.addr == addr);
             let asked = call.map_or(0, |call| {
-                call.connecting = 1;
+                call.told = 1;
                 call.asked_port
             });
             // Of MPTCP and SCTP the socket gets its ports later.

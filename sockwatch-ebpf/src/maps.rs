@@ -84,8 +84,9 @@ pub(crate) struct InCall {
     pub(crate) asked_family: u16,
     /// `kind::BIND`, …; 0: in none.
     pub(crate) call: u16,
-    /// Connect: whether this call changed the state to SYN_SENT.
-    pub(crate) connecting: u16,
+    /// Whether what this call did was told while it was under way: connect changed the state to SYN_SENT, accept gave its
+    /// socket a descriptor.
+    pub(crate) told: u16,
     /// The descriptor given.
     pub(crate) fd: i32,
     /// The backlog given.

@@ -74,6 +74,49 @@ fn trampolines_and_tracepoints_tell_the_same_of_the_same_sockets() {
     assert_eq!(told(&trampolines), told(&tracepoints));
 }
 
+/// The kernel skips the exit of a function for those who sleep in it when anybody's trampoline comes to it or goes from it.
+#[test]
+fn calls_that_sleep_while_another_sockwatch_comes_and_goes_are_told() {
+    let Some(host) = Host::shared() else { return };
+    if !host.has(&["iptables"]) {
+        return;
+    }
+    let netns = host.netns();
+    let path = netns.path().display().to_string();
+    let (early, late, client) = (Actor::within(&netns), Actor::within(&netns), Actor::within(&netns));
+    let accept = |server: &Actor, port: u16| {
+        server.tell(&format!("l = listen('127.0.0.1', {port})"));
+        server.begin("s, _ = l.accept()");
+        server.wait_until_in_accept();
+    };
+    accept(&early, 8001);
+    let trace = host.trace(&["--netns", &path]);
+    accept(&late, 8002);
+    netns.on_input_to("127.0.0.1", &["DROP"]);
+    client.begin("c = connect('127.0.0.1', 8001)");
+    client.wait_until_in_connect();
+    assert_eq!(host.trace(&["--netns", &path]).stop().sockets.len(), 3, "two listeners and who connects");
+    netns.let_in();
+    client.finish::<Value>();
+    client.tell("d = connect('127.0.0.1', 8002)");
+    let ports: [u16; 2] = client.ask("[port(c), port(d)]");
+    let servers = [&early, &late].map(|server| {
+        server.finish::<Value>();
+        (server.pid(), server.ask::<i64>("s.fileno()"))
+    });
+    let fds: [i64; 2] = client.ask("[c.fileno(), d.fileno()]");
+    client.tell("c.close(); d.close()");
+    let run = trace.stop();
+
+    for ((port, (server, server_fd)), fd) in ports.into_iter().zip(servers).zip(fds) {
+        let (accepted, connected) = (run.server(port), run.client(port));
+        assert_eq!((accepted.pid(), accepted.fd()), (Some(server), Some(server_fd)));
+        assert_eq!(accepted.path(), format!("syn_received, established, accept by {server}"));
+        assert_eq!((connected.pid(), connected.fd()), (Some(client.pid()), Some(fd)));
+        assert_eq!(connected.path(), format!("connect by {}, established, close", client.pid()));
+    }
+}
+
 #[test]
 fn the_probes_that_are_attached_are_named_by_the_way_they_were_asked_for() {
     let Some(_host) = Host::shared() else { return };

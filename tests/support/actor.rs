@@ -97,10 +97,19 @@ impl Actor {
 
     /// Waits until its main thread sleeps in accept().
     pub(crate) fn wait_until_in_accept(&self) {
-        let calls = [libc::SYS_accept, libc::SYS_accept4].map(|call| format!("{call} "));
-        wait_for("a thread that sleeps in accept()", || {
-            let call = std::fs::read_to_string(format!("/proc/{}/syscall", self.pid())).ok()?;
-            calls.iter().any(|accept| call.starts_with(accept)).then_some(())
+        self.wait_until_in("accept()", &[libc::SYS_accept, libc::SYS_accept4]);
+    }
+
+    /// Waits until it sleeps in connect().
+    pub(crate) fn wait_until_in_connect(&self) {
+        self.wait_until_in("connect()", &[libc::SYS_connect]);
+    }
+
+    fn wait_until_in(&self, name: &str, calls: &[libc::c_long]) {
+        let calls: Vec<String> = calls.iter().map(|call| format!("{call} ")).collect();
+        wait_for(&format!("a thread that sleeps in {name}"), || {
+            let in_call = std::fs::read_to_string(format!("/proc/{}/syscall", self.pid())).ok()?;
+            calls.iter().any(|call| in_call.starts_with(call)).then_some(())
         });
     }
 

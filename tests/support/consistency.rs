@@ -119,7 +119,8 @@ fn check_socket(socket: &Socket) {
         let is_gone = value["destroyed"].is_string();
         assert_eq!(socket.number("lifetime_ns").is_some(), is_gone, "{socket:?}");
         assert!(ended || !is_gone, "{socket:?}");
-        assert!(!ended || value["close"]["how"].is_string(), "{socket:?}");
+        // A reset that tells how it ended may be still to come when the trace ends.
+        assert!(!is_gone || value["close"]["how"].is_string(), "{socket:?}");
     }
 }
 

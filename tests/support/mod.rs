@@ -2,6 +2,7 @@
 //! them, and the lines that it wrote.
 
 mod actor;
+mod backlog;
 mod consistency;
 mod host;
 mod lines;

@@ -39,7 +39,7 @@ pub(super) fn entered(runner: u32, fd: i32) {
 
 #[inline(always)]
 pub(super) fn returned(runner: u32, value: i64) {
-    if let Some(slot) = call::leave(kind::ACCEPT) {
+    if let Some(slot) = call::leave(kind::ACCEPT).filter(|slot| slot.told == 0) {
         told(runner, Some(slot), value);
     }
 }
@@ -55,7 +55,10 @@ pub(super) fn installed(fd: i32, file: Raw) {
         unsafe { (*counters).installed += 1 };
     }
     let Some((sk, CONNECTED)) = call::sock_behind(file) else { return };
-    let called = call::leave(kind::ACCEPT).map_or(0, |slot| slot.called);
+    let called = call::at_work(kind::ACCEPT).map_or(0, |slot| {
+        slot.told = 1;
+        slot.called
+    });
     call::report(runner::FIRST, &Outcome { kind: kind::ACCEPT, fd, error: 0, called, asked: 0 }, sk, |_| ());
 }
 
@@ -72,7 +75,7 @@ pub(super) fn is_current() -> bool {
     } else if arm != ABSENT {
         matches!(regs.read::<u32>(arm), 202 | 242 | 285 | 366)
     } else {
-        call::is_in(kind::ACCEPT)
+        call::at_work(kind::ACCEPT).is_some()
     }
 }
 

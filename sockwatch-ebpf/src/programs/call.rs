@@ -111,11 +111,18 @@ pub(super) fn enter(runner: u32, call: u16, fd: i32) -> Option<&'static mut InCa
     slot.addr = 0;
     slot.call = call;
     slot.fd = fd;
-    slot.connecting = 0;
+    slot.told = 0;
     Some(slot)
 }
 
-/// Whether the current thread is known to be in this call.
+/// This call, if the current thread is known to have entered it, and has its work still to do. Of one that it is not known to have
+/// left, because its exit was skipped, most had told what they did.
+#[inline(always)]
+pub(super) fn at_work(call: u16) -> Option<&'static mut InCall> {
+    in_call().filter(|slot| slot.call == call && slot.told == 0)
+}
+
+/// Whether the current thread is not known to have left this call.
 #[inline(always)]
 pub(super) fn is_in(call: u16) -> bool {
     in_call().is_some_and(|slot| slot.call == call)

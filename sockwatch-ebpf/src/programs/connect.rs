@@ -39,7 +39,7 @@ pub(super) fn entered(runner: u32, fd: i32, address: u64) {
 pub(super) fn returned(runner: u32, value: i64) {
     let Some(slot) = call::leave(kind::CONNECT).filter(|slot| slot.addr != 0) else { return };
     let Err(error) = call::outcome(value) else { return };
-    if slot.connecting != 0 || !call::is_failure(error) {
+    if slot.told != 0 || !call::is_failure(error) {
         return;
     }
     let Some((sk, _)) = call::sock_of(slot.fd) else { return };

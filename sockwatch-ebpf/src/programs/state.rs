@@ -146,7 +146,7 @@ fn tell_transition(record: &mut Transition, sk: *const c_void, to: u8, (id, pare
             record.called = call.called;
             record.fd = call.fd;
             if to == state::SYN_SENT {
-                call.connecting = 1;
+                call.told = 1;
             }
         }
     } else {
@@ -200,7 +200,7 @@ fn close(runner: u32, sk: *const c_void, (id, parent): (u64, u64), from: u8, pro
                     record.head.flags |= flag::IN_CALL;
                     if flags & flag::NOTHING_SENT != 0 {
                         // The connect failed before its SYN: its return value is the outcome.
-                        call.connecting = 0;
+                        call.told = 0;
                     }
                 }
             } else {

@@ -37,7 +37,7 @@ fn tried(call: usize, fd: i32) {
 /// The entry of a call, seen a second time: work only if the first program was skipped, and so nothing is noted.
 #[inline(always)]
 fn entered_again(place: usize, kind: u16, work: impl FnOnce(u32)) -> i32 {
-    if !call::is_in(kind) {
+    if call::at_work(kind).is_none() {
         take(place);
         work(runner::SECOND);
     }

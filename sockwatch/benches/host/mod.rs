@@ -15,6 +15,9 @@ use sockwatch::{
 /// Between two events: short connections come as fast as they can, of others ten thousand a second.
 const APART: [Time; 2] = [2_000, 20_000];
 
+/// How long it takes from a system call to what it does.
+const CALL: Time = 1_000;
+
 /// How long connections that stay are there before the end.
 const STAY: Time = 3_000_000_000;
 
@@ -142,9 +145,16 @@ impl Host {
         self.event(what)
     }
 
-    fn event(&mut self, what: What) -> Step {
+    fn event(&mut self, mut what: What) -> Step {
         self.now += self.apart;
         self.events += 1;
+        let began = self.now - CALL;
+        match &mut what {
+            What::Transition { call: Some((called, _)), .. } | What::Call { called: Some(called), .. } => {
+                *called = began
+            }
+            _ => {}
+        }
         Step::Event(Event { time: self.now, what })
     }
 }
@@ -152,7 +162,7 @@ impl Host {
 fn listening(server: &Actor) -> What {
     let local = Endpoint { address: IpAddr::V6(Ipv6Addr::UNSPECIFIED), port: LISTENER.0 };
     let sock = Sock { state: State::Closed, family: Family::Ipv6, ..sock(LISTENER.1, 0, local, nowhere()) };
-    let (by, call) = (Some(server.clone()), Some((999_999_999_000, 3)));
+    let (by, call) = (Some(server.clone()), Some((0, 3)));
     What::Transition { sock, to: State::Listen, by, call, srtt: 0, backlog: 4096 }
 }
 
@@ -207,7 +217,7 @@ impl Connection {
         let in_state = |sock: &Sock, state| Sock { state, ..sock.clone() };
         let change = |sock: Sock, to, by, call, srtt| What::Transition { sock, to, by, call, srtt, backlog: 0 };
         let unbound = Sock { local: Endpoint { port: 0, ..one.local }, ..one.clone() };
-        let call = Some((999_999_999_000, 5));
+        let call = Some((0, 5));
         vec![
             change(unbound, State::SynSent, Some(client.clone()), call, 0),
             change(in_state(one, State::SynSent), State::Established, None, None, 320),
@@ -217,7 +227,7 @@ impl Connection {
                 call: CallKind::Accept,
                 sock: Sock { key: Key { id: 0, ..other.key }, ..in_state(other, State::Established) },
                 by: Some(server.clone()),
-                called: Some(1_000_000_000_000),
+                called: Some(0),
                 fd: Some(7),
                 error: None,
                 backlog: (0, 0),

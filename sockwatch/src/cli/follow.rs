@@ -43,9 +43,9 @@ pub fn run(args: &Follow, mut filter: Filter) -> anyhow::Result<u8> {
     let outcome = live::follow(&args.tracing, port, &mut view);
     let told = view.leave();
     told.iter().for_each(Told::tell);
-    let events = outcome?;
+    let sent = outcome?;
     let board = &view.board;
-    status::followed(board.elapsed(view.now), board, events);
+    status::followed(board.elapsed(view.now), board, sent.events, &sent.lost);
     Ok(if board.gaps == 0 && board.incomplete == 0 { 0 } else { 3 })
 }
 

@@ -26,7 +26,7 @@ use super::{args::Tracing, status};
 use crate::{
     clock::Clock,
     event::Sock,
-    kernel::{self, Facts, Loaded, Missing},
+    kernel::{self, Causes, Facts, Loaded, Missing},
     lane::Lane,
     output::{Degraded, Scene, Sink, Start},
     source::{Live, Picture, Step},
@@ -45,6 +45,15 @@ pub(super) struct Ready {
     pub(super) sockets: usize,
     /// How long that took.
     pub(super) took: Duration,
+}
+
+/// What the kernel sent in a run.
+#[derive(Clone, Debug)]
+pub(super) struct Sent {
+    /// How many records.
+    pub(super) events: u64,
+    /// What was lost on the way.
+    pub(super) lost: Causes,
 }
 
 /// Who follows a run.
@@ -78,17 +87,17 @@ pub(super) trait Follower: Sink {
     fn picture(&mut self, _: Picture, _took: Duration) {}
 }
 
-/// Follows the kernel until the run is over, one port alone if one is given. Returns how many records the kernel sent.
+/// Follows the kernel until the run is over, one port alone if one is given. Returns what the kernel sent.
 ///
 /// # Errors
 /// If the programs can't be loaded, the command can't be run, or the follower fails.
-pub(super) fn follow(args: &Tracing, port: Option<u16>, follower: &mut dyn Follower) -> anyhow::Result<u64> {
+pub(super) fn follow(args: &Tracing, port: Option<u16>, follower: &mut dyn Follower) -> anyhow::Result<Sent> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start the event loop")?;
     runtime.block_on(run(args, port, follower))
 }
 
-async fn run(args: &Tracing, port: Option<u16>, follower: &mut dyn Follower) -> anyhow::Result<u64> {
+async fn run(args: &Tracing, port: Option<u16>, follower: &mut dyn Follower) -> anyhow::Result<Sent> {
     let started = Instant::now();
     // Before anything else: who is told that it is ready may end it at once.
     let signals = Signals::watch()?;
@@ -120,7 +129,7 @@ async fn run(args: &Tracing, port: Option<u16>, follower: &mut dyn Follower) -> 
     }
     run.follower.ready(Ready { probes, sockets: survey.sockets, took: started.elapsed() })?;
     run.follow(args, signals).await?;
-    Ok(run.lane.events())
+    Ok(Sent { events: run.lane.events(), lost: run.live.causes() })
 }
 
 /// The signals that end a run in order.

@@ -44,8 +44,9 @@ pub fn run(args: &Record, mut filter: Filter) -> anyhow::Result<u8> {
     if unread {
         return Ok(0);
     }
-    let summary = show.finish(outcome?)?;
-    status::summary(&summary);
+    let sent = outcome?;
+    let summary = show.finish(sent.events)?;
+    status::summary(&summary, &sent.lost);
     Ok(if status::recorded(&finished) && summary.complete { 0 } else { 3 })
 }
 

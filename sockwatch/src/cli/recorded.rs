@@ -16,6 +16,7 @@ use crate::{
         keys::TimeKey,
         words::Speaker,
     },
+    kernel::Causes,
     replay::{Play, Player, Position, Tape},
     select::{Filter, Target},
 };
@@ -50,7 +51,7 @@ pub(super) fn run(args: &Replay, target: Target, filter: Filter, player: Player,
     let (played, boards) = show.tape.finish()?;
     let mut whole = status::damage(&played.damage);
     for board in &boards {
-        status::followed(elapsed, board, played.events);
+        status::followed(elapsed, board, played.events, &Causes::default());
         whole &= board.gaps == 0 && board.incomplete == 0;
     }
     Ok(if whole { 0 } else { 3 })

@@ -9,6 +9,7 @@ use std::{
 use super::live::Ready;
 use crate::{
     follow::board::{Board, Happens},
+    kernel::Causes,
     output::{Degraded, Summary, text::words::grouped},
     recording::{Damage, Finished},
     select::Target,
@@ -34,15 +35,35 @@ pub(super) fn degraded(all: &[Degraded]) {
     }
 }
 
+/// Where events were lost on their way from the kernel, and what may help.
+fn remedy(causes: &Causes) -> String {
+    let Causes { unfit, skipped } = causes;
+    let places: Vec<String> = skipped.iter().map(|(probe, count)| format!("{count} at {probe}")).collect();
+    let places = places.join(", ");
+    match (unfit, skipped.is_empty()) {
+        (0, true) => String::new(),
+        (_, true) => " (a larger --buffer may help)".to_owned(),
+        (0, false) => format!(" (the kernel skipped sockwatch's programs: {places})"),
+        _ => format!(" (a larger --buffer may help; besides, the kernel skipped sockwatch's programs: {places})"),
+    }
+}
+
+/// What was lost, where stdout tells how many.
+pub(super) fn losses(lost: u64, causes: &Causes) {
+    if lost > 0 {
+        line(&format!("{lost} events lost{}", remedy(causes)));
+    }
+}
+
 /// How it went.
-pub(super) fn summary(summary: &Summary) {
+pub(super) fn summary(summary: &Summary, causes: &Causes) {
     let Summary { events, sockets, lost, complete } = summary;
     line(&match lost {
         0 if !complete => {
             format!("{events} events, {sockets} sockets; some are incomplete: events about them are missing")
         }
         0 => format!("{events} events, {sockets} sockets, none lost"),
-        lost => format!("{events} events, {sockets} sockets; {lost} events lost (a larger --buffer may help)"),
+        lost => format!("{events} events, {sockets} sockets; {lost} events lost{}", remedy(causes)),
     });
 }
 
@@ -56,7 +77,7 @@ pub(super) fn nothing(target: Option<&Target>, filtered: bool) {
 }
 
 /// What was seen of a target.
-pub(super) fn followed(elapsed: Duration, board: &Board, events: u64) {
+pub(super) fn followed(elapsed: Duration, board: &Board, events: u64, causes: &Causes) {
     let count = |happens: &Happens, what: &str| format!("{} {what}", grouped(happens.total));
     let seen = [
         count(&board.connected, "established"),
@@ -67,7 +88,7 @@ pub(super) fn followed(elapsed: Duration, board: &Board, events: u64) {
     let lost = match board.lost {
         0 if board.gaps == 0 && board.incomplete == 0 => "none lost".to_owned(),
         0 => "some are incomplete: events about them are missing".to_owned(),
-        lost => format!("{lost} lost (a larger --buffer may help)"),
+        lost => format!("{lost} lost{}", remedy(causes)),
     };
     let seconds = elapsed.as_secs_f64();
     line(&format!("followed for {seconds:.1} s; connections: {}; {events} events, {lost}", seen.join(", ")));
@@ -178,4 +199,29 @@ impl fmt::Display for Bytes {
 
 fn line(text: &str) {
     let _ = writeln!(io::stderr(), "sockwatch: {}", Untrusted::new(text.as_bytes()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Causes, remedy};
+
+    #[test]
+    fn a_larger_buffer_is_advised_only_where_the_buffer_was_full() {
+        let skipped = || vec![("syscalls/accept".to_owned(), 2), ("tp_btf/tcp_send_reset".to_owned(), 1)];
+        for (causes, told) in [
+            (Causes::default(), ""),
+            (Causes { unfit: 3, skipped: Vec::new() }, " (a larger --buffer may help)"),
+            (
+                Causes { unfit: 0, skipped: skipped() },
+                " (the kernel skipped sockwatch's programs: 2 at syscalls/accept, 1 at tp_btf/tcp_send_reset)",
+            ),
+            (
+                Causes { unfit: 3, skipped: skipped() },
+                " (a larger --buffer may help; besides, the kernel skipped sockwatch's programs: 2 at syscalls/accept, \
+                 1 at tp_btf/tcp_send_reset)",
+            ),
+        ] {
+            assert_eq!(remedy(&causes), told);
+        }
+    }
 }

@@ -48,12 +48,15 @@ pub(super) fn lines(
     recording: Option<Recording>,
 ) -> anyhow::Result<u8> {
     let mut shown = Shown { show: show(output, filter).limit(tracing.count), recording };
-    let outcome = live::follow(tracing, port, &mut shown).and_then(|events| Ok(shown.show.finish(events)?));
+    let outcome =
+        live::follow(tracing, port, &mut shown).and_then(|sent| Ok((shown.show.finish(sent.events)?, sent.lost)));
     let finished = shown.recording.map(|recording| recording.recorder.finish());
     match outcome {
-        Ok(summary) => {
-            if !output.json {
-                status::summary(&summary);
+        Ok((summary, lost)) => {
+            if output.json {
+                status::losses(summary.lost, &lost);
+            } else {
+                status::summary(&summary, &lost);
             }
             let recorded = finished.is_none_or(|finished| status::recorded(&finished));
             Ok(if summary.complete && recorded { 0 } else { 3 })

@@ -285,8 +285,10 @@ pub fn load(options: Options) -> Result<Loaded, LoadError> {
     for (probe, attempt) in attempts {
         match attempt {
             Ok(way) => {
-                all_skipped.push(skipped(&ebpf, &probe, &way)?);
-                attached.push(Attached { probe, trampolines: way.trampolines, why_not: way.why_not });
+                let Way { programs, twins, trampolines, why_not } = way;
+                let probe = Attached { probe, trampolines, why_not };
+                all_skipped.push(Skipped { probe: probe.name(), programs: facts(&ebpf, &probe, &programs)?, twins });
+                attached.push(probe);
             }
             Err(error) if probe.required => {
                 return Err(LoadError::Program { probe: probe.name(), error: Box::new(error) });
@@ -310,16 +312,15 @@ fn share_counters(ebpf: &mut Ebpf, processors: u32) -> Result<Counters, LoadErro
     Counters::share(map, processors).map_err(LoadError::Counters)
 }
 
-/// Where to read how often a probe was skipped.
-fn skipped(ebpf: &Ebpf, probe: &Probe, way: &Way) -> Result<Skipped, LoadError> {
+/// Where to read how often the programs of a probe were skipped.
+fn facts(ebpf: &Ebpf, attached: &Attached, programs: &[&'static str]) -> Result<Vec<ProgramFacts>, LoadError> {
     let facts = |name: &&'static str| {
         let program = ebpf.program(name).ok_or(LoadError::Stale(name))?;
         let facts =
             program.fd().and_then(|fd| Ok(fd.as_fd().try_clone_to_owned()?)).and_then(|fd| Ok(ProgramFacts::of(fd)?));
-        facts.map_err(|error| LoadError::Program { probe: probe.name(), error: Box::new(error.into()) })
+        facts.map_err(|error| LoadError::Program { probe: attached.name(), error: Box::new(error.into()) })
     };
-    let programs = way.programs.iter().map(facts).collect::<Result<_, _>>()?;
-    Ok(Skipped { programs, twins: way.twins.clone() })
+    programs.iter().map(facts).collect()
 }
 
 /// The inode of this process's pid namespace, or 0 for the initial one, as [`Config::pid_namespace`] wants it.

@@ -17,5 +17,5 @@ pub use attach::AttachError;
 pub use facts::{CAPABILITIES, Capability, Facts};
 pub use load::{LoadError, Loaded, Missing, Options, load, load_iterators};
 pub use probes::{Attached, Call, CallProgram, Calls, Hook, PROBES, Probe, STILL, Trampoline};
-pub use ring::{Losses, Ring};
+pub use ring::{Causes, Losses, Lost, Ring};
 pub use snapshot::{Found, Iterators};

@@ -49,6 +49,8 @@ impl Ring {
 
 /// Where a probe's skipped events are counted.
 pub(super) struct Skipped {
+    /// Its name.
+    pub(super) probe: String,
     /// What the kernel tells of its programs.
     pub(super) programs: Vec<ProgramFacts>,
     /// Their places in [`sockwatch_ebpf::twin`], where others take what they are skipped for.
@@ -82,6 +84,32 @@ fn misses_in(fdinfo: &[u8]) -> Option<u64> {
     std::str::from_utf8(line).ok()?.trim().parse().ok()
 }
 
+/// How many events were lost since the start, by where.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Lost {
+    /// Records that did not fit into a buffer.
+    pub unfit: u64,
+    /// Events for which the kernel did not run the programs.
+    pub skipped: u64,
+}
+
+impl Lost {
+    /// All of them.
+    #[must_use]
+    pub fn total(self) -> u64 {
+        self.unfit + self.skipped
+    }
+}
+
+/// Where events were lost.
+#[derive(Clone, Debug, Default)]
+pub struct Causes {
+    /// Records that did not fit into a buffer.
+    pub unfit: u64,
+    /// Events for which the kernel did not run the programs of a probe: its name, and how many.
+    pub skipped: Vec<(String, u64)>,
+}
+
 /// The counters of what was lost.
 pub struct Losses {
     counters: Counters,
@@ -93,21 +121,27 @@ impl Losses {
         Self { counters, skipped }
     }
 
-    /// What was lost since the start, if it is more than `known`. An event that is being taken at this very moment is
+    /// What was lost since the start, where it is more than `known`. An event that is being taken at this very moment is
     /// counted as skipped already: so what is new has to be there at a second look.
     #[must_use]
-    pub fn beyond(&self, known: u64) -> u64 {
-        let mut total = self.total();
-        if total > known {
-            total = total.min(self.total());
+    pub fn beyond(&self, known: Lost) -> Lost {
+        let mut skipped = self.skipped();
+        if skipped > known.skipped {
+            skipped = skipped.min(self.skipped());
         }
-        total.max(known)
+        Lost { unfit: self.counters.lost().max(known.unfit), skipped: skipped.max(known.skipped) }
     }
 
-    /// All that was lost since the start: records that did not fit the ring, and events for which the kernel skipped a
-    /// program, less those that a second program took.
-    fn total(&self) -> u64 {
-        self.counters.lost() + self.skipped.iter().map(|skipped| self.unseen(skipped)).sum::<u64>()
+    /// Where all that was lost since the start was lost.
+    #[must_use]
+    pub fn causes(&self) -> Causes {
+        let skipped = self.skipped.iter().map(|skipped| (skipped.probe.clone(), self.unseen(skipped)));
+        Causes { unfit: self.counters.lost(), skipped: skipped.filter(|&(_, count)| count > 0).collect() }
+    }
+
+    /// Events for which the kernel skipped a program, less those that a second program took.
+    fn skipped(&self) -> u64 {
+        self.skipped.iter().map(|skipped| self.unseen(skipped)).sum()
     }
 
     fn unseen(&self, skipped: &Skipped) -> u64 {

@@ -22,7 +22,7 @@ use weight::Load;
 
 use super::{
     Map, Signal, SignalKind,
-    kin::{self, Ends, Subflows},
+    kin::{Ends, Subflows, Waiting},
     life::{Life, MOST_NUMBERS, Milestone, Origin},
     losses::Losses,
     timeline::{Entry, Tell, Timeline},
@@ -357,8 +357,8 @@ impl Engine {
         for id in &life.listens_as {
             self.listeners.remove(id);
         }
-        if let Some((local, peer)) = *unpaired {
-            self.ends.remove(local, peer, place);
+        if let Some(ends) = *unpaired {
+            self.ends.remove(ends, place);
         }
         if self.lives.len() == self.free.len() {
             self.lives.clear();
@@ -426,29 +426,31 @@ impl Engine {
         if life.peer_socket.is_some() {
             return;
         }
-        if let Some(other) = self.ends.take(local, peer, netns) {
+        let Self { ends, lives, .. } = self;
+        let waiting = |place: usize| lives.get(place).and_then(Place::waiting);
+        if let Some(other) = ends.take(Waiting { ends: (local, peer), netns }, waiting) {
             let other = self.slot(other);
             other.life.peer_socket = Some(number);
             other.unpaired = None;
             let other = other.life.number;
             self.life(place).peer_socket = Some(other);
         } else {
-            self.look_for(place, (local, peer), netns);
+            self.look_for(place, (local, peer));
         }
     }
 
     /// The other end is still to come.
-    fn look_for(&mut self, place: usize, (local, peer): (Endpoint, Endpoint), netns: Option<u32>) {
-        self.slot(place).unpaired = Some((local, peer));
-        if let Some(given_up) = self.ends.add(local, peer, kin::End { place, netns }) {
+    fn look_for(&mut self, place: usize, ends: (Endpoint, Endpoint)) {
+        self.slot(place).unpaired = Some(ends);
+        if let Some(given_up) = self.ends.add(ends, place) {
             self.slot(given_up).unpaired = None;
         }
     }
 
     /// Looks no longer.
     fn part(&mut self, place: usize) {
-        if let Some((local, peer)) = self.slot(place).unpaired.take() {
-            self.ends.remove(local, peer, place);
+        if let Some(ends) = self.slot(place).unpaired.take() {
+            self.ends.remove(ends, place);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Which sockets belong together: the two ends of a connection, where both are on this host, and what carries an MPTCP
 //! socket.
 
-use std::collections::hash_map::Entry;
+use std::{collections::hash_map::Entry, hash::BuildHasher};
 
 use super::Map;
 use crate::event::Endpoint;
@@ -10,101 +10,130 @@ use crate::event::Endpoint;
 /// same addresses at the same time, and ends of lives that were missed.
 const MOST: usize = 64;
 
-/// Connected sockets whose other end was not seen, by their ends. Almost always one; more where network namespaces use the
-/// same addresses, or where the end of a life was missed.
+/// Connected sockets whose other end was not seen, by their ends. The ends themselves stand with the lives: a host may have a
+/// million such sockets.
 #[derive(Debug, Default)]
 pub(super) struct Ends {
-    places: Map<(Endpoint, Endpoint), Here>,
+    /// By the hash of their ends.
+    places: Map<u64, Here>,
+    seed: foldhash::fast::RandomState,
     count: usize,
 }
 
-/// A socket at an end.
+/// A socket that waits for its other end.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct End {
-    pub(super) place: usize,
+pub(super) struct Waiting {
+    /// Its own end, and the other one.
+    pub(super) ends: (Endpoint, Endpoint),
     pub(super) netns: Option<u32>,
 }
 
-/// Sockets at the same ends, in the order in which they came. Almost always one, which takes no room of its own.
+/// Places of lives: each takes hundreds of bytes, so there are fewer.
+type Number = u32;
+
+/// Sockets at the same ends, in the order in which they came; with them any others whose ends have the same hash. Almost always one,
+/// which takes no room of its own; more where network namespaces use the same addresses, or where the end of a life was missed.
 #[derive(Debug)]
 enum Here {
-    One(End),
-    Several(Vec<End>),
+    One(Number),
+    #[expect(clippy::box_collection, reason = "what there almost never is takes no more room than what there is")]
+    Several(Box<Vec<Number>>),
 }
 
 impl Here {
-    fn all(&self) -> &[End] {
+    fn all(&self) -> &[Number] {
         match self {
-            Self::One(end) => std::slice::from_ref(end),
-            Self::Several(ends) => ends,
+            Self::One(place) => std::slice::from_ref(place),
+            Self::Several(places) => places,
         }
     }
 
     /// Adds one. Returns the one that is given up for it, where there are too many.
-    fn add(&mut self, end: End) -> Option<End> {
+    fn add(&mut self, place: Number) -> Option<Number> {
         if let Self::One(first) = self {
-            *self = Self::Several(vec![*first]);
+            *self = Self::Several(Box::new(vec![*first]));
         }
-        let Self::Several(ends) = self else { return None };
-        ends.push(end);
-        (ends.len() > MOST).then(|| ends.remove(0))
+        let Self::Several(places) = self else { return None };
+        places.push(place);
+        (places.len() > MOST).then(|| places.remove(0))
     }
 
     /// Takes out those at a place. Returns how many they were, and whether none is left.
-    fn remove(&mut self, place: usize) -> (usize, bool) {
+    fn remove(&mut self, place: Number) -> (usize, bool) {
         match self {
-            Self::One(end) => (usize::from(end.place == place), end.place == place),
-            Self::Several(ends) => {
-                let before = ends.len();
-                ends.retain(|end| end.place != place);
-                (before - ends.len(), ends.is_empty())
+            Self::One(one) => (usize::from(*one == place), *one == place),
+            Self::Several(places) => {
+                let before = places.len();
+                places.retain(|other| *other != place);
+                (before - places.len(), places.is_empty())
             }
         }
     }
 }
 
 impl Ends {
+    fn hash(&self, ends: (Endpoint, Endpoint)) -> u64 {
+        self.seed.hash_one(ends)
+    }
+
     /// Adds a socket. Returns the place of the one that is given up for it, where there are too many.
-    pub(super) fn add(&mut self, local: Endpoint, peer: Endpoint, end: End) -> Option<usize> {
-        let given_up = match self.places.entry((local, peer)) {
-            Entry::Occupied(mut here) => here.get_mut().add(end),
+    pub(super) fn add(&mut self, ends: (Endpoint, Endpoint), place: usize) -> Option<usize> {
+        let place = Number::try_from(place).ok()?;
+        let given_up = match self.places.entry(self.hash(ends)) {
+            Entry::Occupied(mut here) => here.get_mut().add(place),
             Entry::Vacant(here) => {
-                here.insert(Here::One(end));
+                here.insert(Here::One(place));
                 None
             }
         };
         self.count += usize::from(given_up.is_none());
-        given_up.map(|end| end.place)
+        given_up.map(|place| place as usize)
     }
 
     /// Takes out the socket at the other end: the newest in the same network namespace, or else the only one anywhere,
-    /// unless the address is one that every namespace has for itself.
-    pub(super) fn take(&mut self, local: Endpoint, peer: Endpoint, netns: Option<u32>) -> Option<usize> {
-        let others = self.places.get(&(peer, local))?.all();
-        let place = match (others.iter().rfind(|other| other.netns == netns), others) {
-            (Some(other), _) => other.place,
-            (None, [other]) if !peer.address.is_loopback() => other.place,
-            _ => return None,
+    /// unless the address is one that every namespace has for itself. `waiting` tells of the sockets by their places.
+    pub(super) fn take(
+        &mut self,
+        Waiting { ends: (local, peer), netns }: Waiting,
+        waiting: impl Fn(usize) -> Option<Waiting>,
+    ) -> Option<usize> {
+        let ends = (peer, local);
+        let others = self.places.get(&self.hash(ends))?.all().iter().map(|&place| place as usize);
+        let mut others = others.filter_map(|place| Some((place, waiting(place).filter(|other| other.ends == ends)?)));
+        let place = match others.clone().rfind(|(_, other)| other.netns == netns) {
+            Some((place, _)) => place,
+            None if peer.address.is_loopback() => return None,
+            None => {
+                let (place, _) = others.next()?;
+                if others.next().is_some() {
+                    return None;
+                }
+                place
+            }
         };
-        self.remove(peer, local, place);
+        self.remove(ends, place);
         Some(place)
     }
 
     /// Forgets a socket.
-    pub(super) fn remove(&mut self, local: Endpoint, peer: Endpoint, place: usize) {
-        if let Some(here) = self.places.get_mut(&(local, peer)) {
+    pub(super) fn remove(&mut self, ends: (Endpoint, Endpoint), place: usize) {
+        let (hash, Ok(place)) = (self.hash(ends), Number::try_from(place)) else { return };
+        if let Some(here) = self.places.get_mut(&hash) {
             let (removed, is_empty) = here.remove(place);
             self.count -= removed;
             if is_empty {
-                self.places.remove(&(local, peer));
+                self.places.remove(&hash);
             }
         }
     }
 
-    /// Those that have the same two ends, in the order in which they came; such lists in no order.
-    pub(super) fn lists(&self) -> impl Iterator<Item = (&(Endpoint, Endpoint), &[End])> {
-        self.places.iter().map(|(ends, here)| (ends, here.all()))
+    /// Places of those that have the same two ends, in the order in which they came; such lists in no order.
+    pub(super) fn lists(&self) -> impl Iterator<Item = impl Iterator<Item = usize>> {
+        self.places.values().map(|here| here.all().iter().map(|&place| place as usize))
     }
+
+    /// Bytes that each takes in the table.
+    pub(super) const ROOM: usize = size_of::<(u64, Here)>();
 
     /// How many sockets wait.
     pub(super) fn len(&self) -> usize {

@@ -10,7 +10,7 @@ use crate::{
     clock::{Clock, boot_time},
     event::{Event, Sock, Time, What, decode},
     identity::Identities,
-    kernel::{Found, Iterators, Loaded, Losses, Ring},
+    kernel::{Causes, Found, Iterators, Loaded, Losses, Lost, Ring},
 };
 
 /// How often the ring is looked into: the kernel wakes nobody for an event (that costs it more than the event), unless the
@@ -33,7 +33,7 @@ pub struct Live {
     clock: Clock,
     looks: tokio::time::Interval,
     events: u64,
-    missed: u64,
+    missed: Lost,
     counted: Time,
     unreadable: u64,
 }
@@ -85,7 +85,7 @@ impl Live {
             clock,
             looks,
             events: 0,
-            missed: 0,
+            missed: Lost::default(),
             counted,
             unreadable: 0,
         }
@@ -95,6 +95,12 @@ impl Live {
     #[must_use]
     pub fn events(&self) -> u64 {
         self.events
+    }
+
+    /// Where events were lost.
+    #[must_use]
+    pub fn causes(&self) -> Causes {
+        self.losses.causes()
     }
 
     /// Gives the sockets that exist, together with the events that came meanwhile, in the order of time.
@@ -173,7 +179,7 @@ impl Live {
         // The clock before the count: what is lost between the two belongs to this span and to the next.
         let counting = boot_time().unwrap_or(seen);
         let missed = self.losses.beyond(self.missed);
-        let count = missed - self.missed + std::mem::take(&mut self.unreadable);
+        let count = missed.total() - self.missed.total() + std::mem::take(&mut self.unreadable);
         if count > 0 {
             let time = boot_time().unwrap_or(counting);
             take(Step::Event(Event { time, what: What::Lost { count: Some(count), since: self.counted } }));

@@ -1,7 +1,7 @@
 //! Giving what is known, in parts.
 
-use super::{Engine, rest::Place};
-use crate::lifecycle::{checkpoint::Part, kin::End, life::Life, timeline::Entry};
+use super::Engine;
+use crate::lifecycle::{checkpoint::Part, kin::Waiting, life::Life, timeline::Entry};
 
 impl Engine {
     /// Gives all it knows: [`Restore`](super::Restore) makes an engine of it that goes on as this one does.
@@ -29,13 +29,15 @@ impl Engine {
         for place in self.by_number() {
             lives[place].look(|slot| give(Part::Life(&slot.life)));
         }
-        let number = |end: &End| lives.get(end.place).and_then(Place::number).unwrap_or(0);
-        let mut lists: Vec<_> = ends.lists().collect();
-        lists.sort_unstable_by_key(|(_, here)| here.first().map(number));
-        for (&(local, peer), here) in lists {
-            for end in here {
-                give(Part::Unpaired { life: number(end), local, peer, netns: end.netns });
-            }
+        let waiting = |place: usize| {
+            let place = lives.get(place)?;
+            Some((place.number()?, place.waiting()?))
+        };
+        let lists = ends.lists().map(|places| places.filter_map(waiting).collect());
+        let mut lists: Vec<Vec<(u64, Waiting)>> = lists.collect();
+        lists.sort_unstable_by_key(|here| here.first().map(|&(number, _)| number));
+        for (life, Waiting { ends: (local, peer), netns }) in lists.into_iter().flatten() {
+            give(Part::Unpaired { life, local, peer, netns });
         }
         let mut subflows: Vec<(u64, u64)> = subflows.iter().collect();
         subflows.sort_unstable();

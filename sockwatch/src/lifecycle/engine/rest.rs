@@ -8,6 +8,7 @@ use crate::{
     event::{Actor, Endpoint, Family, Key, State, Stats, Time, Transport},
     lifecycle::{
         Holder,
+        kin::Waiting,
         life::{Life, Milestone, Origin, Phase, Role},
         verdict::End,
     },
@@ -47,6 +48,15 @@ impl Place {
         }
     }
 
+    /// The two ends and the network namespace of a life whose other end is looked for.
+    pub(super) fn waiting(&self) -> Option<Waiting> {
+        match self {
+            Self::Free => None,
+            Self::Awake(slot) => Some(Waiting { ends: slot.unpaired?, netns: slot.life.netns }),
+            Self::Resting(resting) => Some(Waiting { ends: resting.unpaired()?, netns: resting.netns() }),
+        }
+    }
+
     /// The life, awake or as it would be.
     pub(super) fn look<T>(&self, look: impl FnOnce(&Slot) -> T) -> Option<T> {
         match self {
@@ -80,22 +90,27 @@ pub(super) struct Resting {
     key: Key,
     number: u64,
     first: Time,
-    numbers: Numbers,
-    path: Steps,
+    cookie: u64,
     owner: Option<Actor>,
     /// What an iterator found.
     found: Option<Box<Found>>,
-    listener_place: usize,
-    told: u32,
     local: Option<Endpoint>,
     peer: Option<Endpoint>,
-    netns: Option<u32>,
-    fd: Option<i32>,
+    netns: u32,
+    fd: i32,
+    /// `u32::MAX`: none.
+    listener_place: u32,
+    told: u8,
+    numbers: [Short; NUMBERS],
+    path: Steps,
     transport: Transport,
     family: Option<Family>,
     role: Option<Role>,
     origin: Origin,
     last_change: Option<State>,
+    has_cookie: bool,
+    has_netns: bool,
+    has_fd: bool,
     complete: bool,
     descendant: bool,
     begun: bool,
@@ -106,24 +121,61 @@ pub(super) struct Resting {
     queued: bool,
 }
 
-/// How many optional numbers a life has.
-const NUMBERS: usize = 9;
+/// No place, in 32 bits.
+const NOWHERE: u32 = u32::MAX;
 
-/// Numbers, and which of them are known.
-#[derive(Debug)]
-struct Numbers {
-    known: u16,
-    numbers: [u64; NUMBERS],
+/// A listener's place in 32 bits. None if it does not fit.
+fn place_of(place: usize) -> Option<u32> {
+    if place == usize::MAX { Some(NOWHERE) } else { u32::try_from(place).ok().filter(|&place| place != NOWHERE) }
 }
 
-impl Numbers {
-    fn of(numbers: [Option<u64>; NUMBERS]) -> Self {
-        let known = numbers.iter().rev().fold(0, |known, number| known << 1 | u16::from(number.is_some()));
-        Self { known, numbers: numbers.map(Option::unwrap_or_default) }
+/// How many optional numbers a life has that are short as a rule.
+const NUMBERS: usize = 8;
+
+/// A number of 40 bits with its sign, or none: of nanoseconds that is nine minutes, of sockets more than a host ever has.
+#[derive(Clone, Copy, Debug)]
+struct Short([u8; 5]);
+
+impl Default for Short {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
+impl Short {
+    /// No number: the least that would fit.
+    const NONE: Self = Self([0, 0, 0, 0, 0x80]);
+
+    /// None if it does not fit.
+    fn of(number: Option<i64>) -> Option<Self> {
+        let Some(number) = number else { return Some(Self::NONE) };
+        let [a, b, c, d, e, ..] = number.to_le_bytes();
+        let short = Self([a, b, c, d, e]);
+        (short.number() == Some(number)).then_some(short)
     }
 
-    fn all(&self) -> [Option<u64>; NUMBERS] {
-        std::array::from_fn(|place| (self.known >> place & 1 == 1).then_some(self.numbers[place]))
+    fn number(self) -> Option<i64> {
+        let [a, b, c, d, e] = self.0;
+        let sign = if e & 0x80 == 0 { 0 } else { 0xff };
+        (self.0 != Self::NONE.0).then(|| i64::from_le_bytes([a, b, c, d, e, sign, sign, sign]))
+    }
+
+    /// A count.
+    fn of_count(count: Option<u64>) -> Option<Self> {
+        Self::of(count.map(i64::try_from).transpose().ok()?)
+    }
+
+    fn count(self) -> Option<u64> {
+        self.number().map(i64::cast_unsigned)
+    }
+
+    /// A time, from another one on.
+    fn of_time(time: Option<Time>, first: Time) -> Option<Self> {
+        Self::of(time.map(|time| time.wrapping_sub(first).cast_signed()))
+    }
+
+    fn time(self, first: Time) -> Option<Time> {
+        self.number().map(|apart| first.wrapping_add_signed(apart))
     }
 }
 
@@ -136,7 +188,7 @@ struct Found {
 /// Milestones, each by the owner or by the kernel.
 #[derive(Debug, Default)]
 struct Steps {
-    times: [Time; STEPS],
+    times: [Short; STEPS],
     kinds: [Option<Step>; STEPS],
 }
 
@@ -162,16 +214,17 @@ impl Steps {
             if by_owner && *actor != life.owner || has_fd && *fd != life.fd {
                 return None;
             }
-            steps.times[place] = *time;
+            steps.times[place] = Short::of_time(Some(*time), life.first)?;
             steps.kinds[place] = Some(Step { phase: *phase, by_owner, has_fd });
         }
         Some(steps)
     }
 
-    fn milestones(&self, owner: Option<&Actor>, fd: Option<i32>) -> impl Iterator<Item = Milestone> {
+    fn milestones(&self, first: Time, owner: Option<&Actor>, fd: Option<i32>) -> impl Iterator<Item = Milestone> {
         self.times.into_iter().zip(self.kinds).map_while(move |(time, step)| {
             let Step { phase, by_owner, has_fd } = step?;
             let actor = owner.filter(|_| by_owner).cloned();
+            let time = time.time(first)?;
             Some(Milestone { phase, time, actor, fd: fd.filter(|_| has_fd), error: None, asked: None, then: None })
         })
     }
@@ -241,26 +294,29 @@ impl Resting {
             key: *key,
             number: *number,
             first: *first,
-            numbers: Numbers::of([
-                *cookie,
-                *listener,
-                *peer_socket,
-                *connect_called,
-                *established,
-                *last_connect,
-                *handshake_ns,
-                *accept_queue_ns,
-                *connect_ns,
-            ]),
+            cookie: cookie.unwrap_or_default(),
+            has_cookie: cookie.is_some(),
+            numbers: [
+                Short::of_count(*listener)?,
+                Short::of_count(*peer_socket)?,
+                Short::of_count(*last_connect)?,
+                Short::of_count(*handshake_ns)?,
+                Short::of_count(*accept_queue_ns)?,
+                Short::of_count(*connect_ns)?,
+                Short::of_time(*connect_called, *first)?,
+                Short::of_time(*established, *first)?,
+            ],
             path: Steps::of(life)?,
             owner: owner.clone(),
             found: found.then(|| Box::new(Found { stats: *stats, holders: holders.clone() })),
-            listener_place: *listener_place,
-            told: u32::try_from(*told).ok()?,
+            listener_place: place_of(*listener_place)?,
+            told: u8::try_from(*told).ok()?,
             local: *local,
             peer: *peer,
-            netns: *netns,
-            fd: *fd,
+            netns: netns.unwrap_or_default(),
+            has_netns: netns.is_some(),
+            fd: fd.unwrap_or_default(),
+            has_fd: fd.is_some(),
             transport: *transport,
             family: *family,
             role: *role,
@@ -277,29 +333,30 @@ impl Resting {
         })
     }
 
+    fn unpaired(&self) -> Option<(Endpoint, Endpoint)> {
+        self.local.zip(self.peer).filter(|_| self.unpaired)
+    }
+
+    fn netns(&self) -> Option<u32> {
+        self.has_netns.then_some(self.netns)
+    }
+
     /// The same life, awake.
     fn wake(&self) -> Slot {
-        let Self { key, number, first, transport, origin, local, peer, owner, fd, path, .. } = self;
+        let Self { key, number, first, transport, origin, local, peer, owner, path, .. } = self;
+        let fd = self.has_fd.then_some(self.fd);
         let found = self.found.as_deref().cloned();
         let (stats, holders) = found.map_or((None, None), |Found { stats, holders }| (stats, holders));
-        let [
-            cookie,
-            listener,
-            peer_socket,
-            connect_called,
-            established,
-            last_connect,
-            handshake_ns,
-            accept_queue_ns,
-            connect_ns,
-        ] = self.numbers.all();
+        let [listener, peer_socket, last_connect, handshake_ns, accept_queue_ns, connect_ns, ..] =
+            self.numbers.map(Short::count);
+        let [.., connect_called, established] = self.numbers.map(|number| number.time(*first));
         let mut life = Life::new(*number, *key, *transport, *origin, *first);
         life.path.reserve_exact(STEPS + 1);
-        life.path.extend(path.milestones(owner.as_ref(), *fd));
+        life.path.extend(path.milestones(*first, owner.as_ref(), fd));
         let life = Life {
             told: self.told as usize,
-            cookie,
-            netns: self.netns,
+            cookie: self.has_cookie.then_some(self.cookie),
+            netns: self.netns(),
             family: self.family,
             role: self.role,
             local: *local,
@@ -307,7 +364,7 @@ impl Resting {
             listener,
             peer_socket,
             owner: owner.clone(),
-            fd: *fd,
+            fd,
             state: State::Established,
             handshake_ns,
             accept_queue_ns,
@@ -326,8 +383,8 @@ impl Resting {
             taken: self.taken,
             ..life
         };
-        let unpaired = local.zip(*peer).filter(|_| self.unpaired);
-        Slot { life, listener: self.listener_place, unpaired, queued: self.queued, queue: 0, last: 0, waits: false }
+        let listener = if self.listener_place == NOWHERE { usize::MAX } else { self.listener_place as usize };
+        Slot { life, listener, unpaired: self.unpaired(), queued: self.queued, queue: 0, last: 0, waits: false }
     }
 }
 

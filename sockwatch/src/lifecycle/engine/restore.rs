@@ -35,11 +35,12 @@ impl Restore {
                 engine.surveyed = surveyed;
             }
             Part::Life(life) => self.life(*life),
-            Part::Unpaired { life, local, peer, netns } => {
+            // Its network namespace is the life's.
+            Part::Unpaired { life, local, peer, netns: _ } => {
                 if let Some(&place) = self.places.get(&life)
                     && engine.slot(place).unpaired.is_none()
                 {
-                    engine.look_for(place, (local, peer), netns);
+                    engine.look_for(place, (local, peer));
                 }
             }
             Part::Subflow { addr, socket } => engine.subflows.add(addr, socket),

@@ -2,10 +2,10 @@
 
 use super::{Engine, Slot, rest::Place};
 use crate::{
-    event::{Endpoint, Time},
+    event::Time,
     lifecycle::{
         Holder, Signal,
-        kin::End,
+        kin::Ends,
         life::{Life, Milestone, Then},
         timeline::Entry,
     },
@@ -49,7 +49,7 @@ impl Load {
             + milestones * (ROOM * size_of::<Milestone>() + size_of::<Then>())
             + holders * ROOM * size_of::<Holder>()
             + waiting * (ROOM * (size_of::<u64>() + size_of::<Entry>()) + size_of::<Signal>())
-            + ends * ROOM * (size_of::<(Endpoint, Endpoint)>() + size_of::<Vec<End>>() + size_of::<End>())
+            + ends * ROOM * Ends::ROOM
             + subflows * ROOM * (size_of::<(u64, (u64, usize))>() + size_of::<(u64, Vec<u64>)>() + size_of::<u64>())
             + ids * ROOM * (size_of::<(u64, usize)>() + size_of::<u64>())
             + losses * ROOM * size_of::<(Option<u64>, Time, Time)>()

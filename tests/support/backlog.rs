@@ -1,0 +1,38 @@
+//! Packets that are on their way over loopback.
+
+use std::{net::UdpSocket, thread};
+
+use nix::{
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+    unistd::Pid,
+};
+
+use super::deadline;
+
+/// What a packet may bring about one after another: a FIN is answered, and what answers it closes the other end.
+const ROUNDS: usize = 4;
+
+/// Waits until every processor has taken what was sent over loopback so far. It is on its way when the call that sent it returns;
+/// where the machine is busy, a thread of the kernel's takes it later. Each processor takes its packets in order, and so one
+/// that is sent there now comes behind them.
+pub(super) fn drain() {
+    let sender = thread::spawn(|| {
+        let here = Pid::from_raw(0);
+        let allowed = sched_getaffinity(here).expect("the processors of this thread");
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("lo is up");
+        socket.connect(socket.local_addr().expect("it is bound")).expect("it is its own peer");
+        socket.set_read_timeout(Some(deadline())).expect("a time");
+        for _ in 0..ROUNDS {
+            for processor in (0..CpuSet::count()).filter(|&number| allowed.is_set(number) == Ok(true)) {
+                let mut only = CpuSet::new();
+                only.set(processor).expect("it is a processor");
+                // One that was just taken offline has no packets.
+                if sched_setaffinity(here, &only).is_ok() {
+                    socket.send(&[0]).expect("it is sent");
+                    socket.recv(&mut [0]).expect("it arrives");
+                }
+            }
+        }
+    });
+    sender.join().expect("the packets arrive");
+}
