@@ -14,6 +14,9 @@ use crate::{
     memory::frozen,
 };
 
+/// As many bytes as hundreds of records take.
+const LARGE: u64 = 64 << 10;
+
 /// Nanoseconds of `CLOCK_BOOTTIME`.
 #[inline(always)]
 pub(crate) fn now() -> u64 {
@@ -28,10 +31,10 @@ pub(crate) fn cpu() -> u32 {
     unsafe { bpf_get_smp_processor_id() }
 }
 
-/// The head of a record of this moment.
+/// The head of a record of what happened then.
 #[inline(always)]
-pub(crate) fn head(kind: u16, flags: u32) -> Head {
-    Head { kind, cpu: cpu() as u16, flags, time: now() }
+pub(crate) fn head(kind: u16, flags: u32, time: u64) -> Head {
+    Head { kind, cpu: cpu() as u16, flags, time }
 }
 
 /// Counts a record of this kind as lost.
@@ -49,16 +52,17 @@ fn ring() -> *mut core::ffi::c_void {
     core::ptr::from_ref(&RING).cast_mut().cast()
 }
 
-/// Reserves a record, lets `fill` write every byte of it, and sends it. Where the ring is full, counts it as lost.
+/// Reserves a record, lets `fill` write every byte of it, and sends it; `fill` is told the time. Where the ring is full, counts it
+/// as lost.
 ///
 /// # Safety
 /// `fill` must write every field of `T`.
 #[inline(always)]
-pub(crate) unsafe fn send<T>(runner: u32, kind: u16, fill: impl FnOnce(&mut T)) {
+pub(crate) unsafe fn send<T>(runner: u32, kind: u16, fill: impl FnOnce(&mut T, u64)) {
     // SAFETY: the caller's promise.
     unsafe {
-        send_if(runner, kind, |fields| {
-            fill(fields);
+        send_if(runner, kind, |fields, time| {
+            fill(fields, time);
             true
         });
     }
@@ -69,21 +73,30 @@ pub(crate) unsafe fn send<T>(runner: u32, kind: u16, fill: impl FnOnce(&mut T)) 
 /// # Safety
 /// `fill` must write every field of `T`.
 #[inline(always)]
-pub(crate) unsafe fn send_if<T>(runner: u32, kind: u16, fill: impl FnOnce(&mut T) -> bool) {
+pub(crate) unsafe fn send_if<T>(runner: u32, kind: u16, fill: impl FnOnce(&mut T, u64) -> bool) {
+    // What happens is earlier than its place in the ring: to get one keeps interrupts off for a moment, and what waited for that,
+    // another thread perhaps, comes at its end.
+    let time = now();
     // SAFETY: the helpers are used as their contract asks: what is reserved is submitted or discarded once, on every path.
     unsafe {
         let record = bpf_ringbuf_reserve(ring(), size_of::<T>() as u64, 0).cast::<T>();
         match record.as_mut() {
             None => lose(runner, kind),
             Some(fields) => {
-                if fill(fields) {
-                    bpf_ringbuf_submit(record.cast(), wakeup());
+                if fill(fields, time) {
+                    bpf_ringbuf_submit(record.cast(), wakeup_at(time));
                 } else {
                     bpf_ringbuf_discard(record.cast(), u64::from(BPF_RB_NO_WAKEUP));
                 }
             }
         }
     }
+}
+
+/// In a large ring it is enough to ask now and then whether to wake the reader: for one record in eight, as the clock has it.
+#[inline(always)]
+fn wakeup_at(time: u64) -> u64 {
+    if frozen(&CONFIG.wake_bytes) >= LARGE && time & 0x700 != 0 { u64::from(BPF_RB_NO_WAKEUP) } else { wakeup() }
 }
 
 /// Waking the reader costs more than the record. It looks by itself many times a second; wake it only when the ring

@@ -12,10 +12,10 @@
 
 use core::ffi::c_void;
 
-use sockwatch_ebpf::{ABSENT, Head, Sock, Step, kind, protocol, runner, state};
+use sockwatch_ebpf::{ABSENT, Sock, Step, kind, protocol, runner, state};
 
 use crate::{
-    emit::{head, lose, send, send_if},
+    emit::{head, lose, now, send, send_if},
     maps::{CONFIG, Kept, NOTES, Note, NoteKey, ROOM, identity, in_call},
     memory::{Memory, Raw, Typed, frozen, off, wipe},
     sock,
@@ -280,23 +280,23 @@ fn blank(room: u32, inode: u64) -> Option<&'static mut Note> {
     note.inode = inode;
     note.followed = 0;
     note.omitted = 0;
-    note.record.head = head(0, 0);
+    note.record.head = head(0, 0, now());
     Some(note)
 }
 
 /// Keeps the record of a call. `fill` must write every field.
 #[inline(always)]
-pub(crate) fn keep_call<T>(runner: u32, call: u16, addr: u64, inode: u64, fill: impl FnOnce(&mut T)) {
+pub(crate) fn keep_call<T>(runner: u32, call: u16, addr: u64, inode: u64, fill: impl FnOnce(&mut T, u64)) {
     keep(room_of(call, runner), runner, call, addr, inode, fill);
 }
 
 /// Keeps a record. `fill` must write every field.
 #[inline(always)]
-pub(crate) fn keep<T>(room: u32, runner: u32, kind: u16, addr: u64, inode: u64, fill: impl FnOnce(&mut T)) {
+pub(crate) fn keep<T>(room: u32, runner: u32, kind: u16, addr: u64, inode: u64, fill: impl FnOnce(&mut T, u64)) {
     const { assert!(size_of::<T>() == size_of::<Kept>() && align_of::<T>() == align_of::<Kept>()) };
     let Some(note) = blank(room, inode) else { return };
     // SAFETY: of the same size, and integers all.
-    fill(unsafe { &mut *(&raw mut note.record).cast() });
+    fill(unsafe { &mut *(&raw mut note.record).cast() }, note.record.head.time);
     if first(addr).is_some_and(|first| first.inode != inode) {
         // Of another socket, whose end was missed.
         forget(addr);
@@ -326,8 +326,8 @@ pub(crate) fn release(runner: u32, kind: u16, addr: u64, inode: u64, (id, parent
         let time = note.record.head.time;
         // SAFETY: every field is written.
         unsafe {
-            send(runner, kind, |record: &mut Step| {
-                record.head = Head { time, ..head(kind::STEP, 0) };
+            send(runner, kind, |record: &mut Step, _| {
+                record.head = head(kind::STEP, 0, time);
                 record.id = id;
                 record.addr = addr;
                 record.parent = parent;
@@ -348,7 +348,7 @@ pub(crate) fn release(runner: u32, kind: u16, addr: u64, inode: u64, (id, parent
         }
         // SAFETY: every field is written.
         unsafe {
-            send_if(runner, kind, |record: &mut Kept| {
+            send_if(runner, kind, |record: &mut Kept, _| {
                 copy(&note.record, record);
                 record.sock.id = id;
                 record.sock.parent = parent;

@@ -158,8 +158,11 @@ pub(crate) fn mptcp_of<M: Memory>(tcp: M) -> u64 {
 /// The kernel's cookie of a typed socket, made if it has none.
 #[inline(always)]
 pub(crate) fn cookie(sk: *const c_void) -> u64 {
-    // SAFETY: the verifier checks the pointer.
-    unsafe { bpf_get_socket_cookie(sk.cast_mut()) }
+    match Typed(sk).read(off!(cookie)) {
+        // SAFETY: the verifier checks the pointer.
+        0 => unsafe { bpf_get_socket_cookie(sk.cast_mut()) },
+        cookie => cookie,
+    }
 }
 
 /// Reads a TCP socket's counts; returns flags for the record's head.

@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Actor, Host, Run, Socket, Trace};
+use crate::support::{Actor, Host, Run, Socket, Trace, closed_connections_end};
 
 /// A connection that was accepted, as `c` of the client and `s` of the server, whose listener is `l`.
 struct Connection {
@@ -43,6 +43,7 @@ impl Connection {
 
     fn end(self) -> (Seen, Actor, Actor) {
         let Self { trace, server, client, port, client_port, _host } = self;
+        closed_connections_end(client.pid());
         (Seen { run: trace.stop(), port, client_port }, server, client)
     }
 }

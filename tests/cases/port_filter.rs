@@ -476,9 +476,9 @@ fn a_connection_that_a_forked_child_accepts_is_told() {
 fn of_many_connections_each_is_told() {
     let Some(host) = Host::alone() else { return };
     let (netns, server, client) = cast(&host);
-    netns.sysctl("net.ipv4.ip_local_port_range", "30000 39999");
-    // The clients' ports are among those that may be the one.
-    for port in [7100, 31_000] {
+    // At last the clients' ports are among those that may be the one.
+    for (port, clients) in [(7100, "32000 39999"), (31_000, "30000 39999")] {
+        netns.sysctl("net.ipv4.ip_local_port_range", clients);
         let both = Both::watch(&netns, port);
         // Room for all of them: what finds none comes again.
         server.tell(&format!("l = listen('127.0.0.1', {port}, 400)"));

@@ -1,13 +1,18 @@
 //! Packets that are on their way over loopback.
 
-use std::{net::UdpSocket, thread};
+use std::{
+    fs,
+    net::UdpSocket,
+    thread,
+    time::{Duration, Instant},
+};
 
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
     unistd::Pid,
 };
 
-use super::deadline;
+use super::{deadline, slowness};
 
 /// What a packet may bring about one after another: a FIN is answered, and what answers it closes the other end.
 const ROUNDS: usize = 4;
@@ -35,4 +40,19 @@ pub(super) fn drain() {
         }
     });
     sender.join().expect("the packets arrive");
+}
+
+/// Waits until no closed connection in the network namespace of this process waits for its peer to confirm that, or until it seems
+/// that none will: some tests let nothing through.
+pub(crate) fn closed_connections_end(pid: u32) {
+    let end = Instant::now() + Duration::from_secs(1) * slowness();
+    while Instant::now() < end && ["tcp", "tcp6"].iter().any(|table| waits(pid, table)) {
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Whether a socket of /proc/net/tcp (`get_tcp4_sock` in net/ipv4/tcp_ipv4.c) is in FIN_WAIT1, LAST_ACK or CLOSING.
+fn waits(pid: u32, table: &str) -> bool {
+    let sockets = fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap_or_default();
+    sockets.lines().any(|line| matches!(line.split_whitespace().nth(3), Some("04" | "09" | "0B")))
 }

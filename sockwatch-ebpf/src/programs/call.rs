@@ -172,9 +172,9 @@ pub(super) struct Outcome {
 /// Sends a call. `also` sees the filled record before it goes.
 #[inline(always)]
 pub(super) fn report(runner: u32, outcome: &Outcome, sk: Raw, also: impl FnOnce(&mut Call)) {
-    let fill = |record: &mut Call| {
+    let fill = |record: &mut Call, time| {
         let protocol: u16 = sk.read(off!(protocol));
-        record.head = head(outcome.kind, 0);
+        record.head = head(outcome.kind, 0, time);
         sock::fill(sk, sk.0 as u64, protocol == sockwatch_ebpf::protocol::TCP, Port::Bound, &mut record.sock);
         task::fill_current(&mut record.task);
         record.called = outcome.called;

@@ -10,7 +10,7 @@ use aya_ebpf::{
 use sockwatch_ebpf::{COMPONENT, COMPONENTS, Exec, flag, kind};
 
 use crate::{
-    emit::{head, lose, wakeup},
+    emit::{head, lose, now, wakeup},
     maps::{EXEC, RING},
     memory::{Memory, Raw, Typed, off},
     task,
@@ -27,7 +27,13 @@ pub(crate) fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
 /// Takes what happens while the first is preempted.
 #[btf_tracepoint(function = "sched_process_exec")]
 pub(crate) fn sched_process_exec_2(ctx: BtfTracePointContext) -> i32 {
-    twin::second(tracepoint::EXEC, ctx.arg(0), EXECUTED, || Seen::Unknown, executed)
+    twin::second_of_three(tracepoint::EXEC, ctx.arg(0), EXECUTED, || Seen::Unknown, executed)
+}
+
+/// Takes what happens while both are: it is the longest of the programs, and many processes may begin at once.
+#[btf_tracepoint(function = "sched_process_exec")]
+pub(crate) fn sched_process_exec_3(ctx: BtfTracePointContext) -> i32 {
+    twin::third(tracepoint::EXEC, ctx.arg(0), EXECUTED, || Seen::Unknown, executed)
 }
 
 /// All that happens to a process here.
@@ -41,7 +47,7 @@ fn executed(runner: u32) {
     // SAFETY: a helper without preconditions.
     let current = Typed(unsafe { bpf_get_current_task_btf() }.cast_const().cast());
     let file = current.follow(off!(task_mm)).follow(off!(mm_exe));
-    exec.head = head(kind::EXEC, 0);
+    exec.head = head(kind::EXEC, 0, now());
     task::fill_current(&mut exec.task);
     exec.reserved = 0;
     let (used, whole) = path(Raw(file.0), &mut exec.path);

@@ -101,8 +101,8 @@ pub(super) fn mark(runner: u32, kind: u16, sk: *const c_void) {
     });
     // SAFETY: every field is written.
     unsafe {
-        send(runner, kind, |record: &mut Mark| {
-            record.head = head(kind, 0);
+        send(runner, kind, |record: &mut Mark, time| {
+            record.head = head(kind, 0, time);
             record.id = id;
             record.addr = sk as u64;
             let tcp = sock::as_tcp(sk);

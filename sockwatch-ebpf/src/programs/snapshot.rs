@@ -6,7 +6,7 @@ use aya_ebpf::helpers::generated::{bpf_seq_write, bpf_sock_from_file};
 use sockwatch_ebpf::{Snapshot, flag, kind, protocol, runner, state};
 
 use crate::{
-    emit::{head, lose},
+    emit::{head, lose, now},
     filter,
     memory::{Memory, Raw, Typed, clear, off},
     sock::{self, Port},
@@ -131,7 +131,7 @@ fn rest(meta: *const Meta, common: *const c_void) {
 #[inline(always)]
 fn blank(kind: u16, room: &mut MaybeUninit<Snapshot>) -> &mut Snapshot {
     let record = clear(room);
-    record.head = head(kind, 0);
+    record.head = head(kind, 0, now());
     record.fd = -1;
     record
 }

@@ -95,8 +95,8 @@ fn changed(ctx: &BtfTracePointContext, runner: u32) {
             Fate::Send { strange } => is_strange = strange,
             Fate::Keep => {
                 let (addr, inode) = (sk as u64, filter::inode(Typed(sk)));
-                return filter::keep(runner, runner, kind::TRANSITION, addr, inode, |record| {
-                    tell_transition(record, sk, to, (0, 0));
+                return filter::keep(runner, runner, kind::TRANSITION, addr, inode, |record, time| {
+                    tell_transition(record, time, sk, to, (0, 0));
                 });
             }
             Fate::Drop => return,
@@ -116,13 +116,13 @@ fn changed(ctx: &BtfTracePointContext, runner: u32) {
 #[inline(always)]
 fn transition(runner: u32, sk: *const c_void, ids: (u64, u64), to: u8) {
     // SAFETY: every field is written.
-    unsafe { send(runner, kind::TRANSITION, |record| tell_transition(record, sk, to, ids)) };
+    unsafe { send(runner, kind::TRANSITION, |record, time| tell_transition(record, time, sk, to, ids)) };
 }
 
 /// Writes every field.
 #[inline(always)]
-fn tell_transition(record: &mut Transition, sk: *const c_void, to: u8, (id, parent): (u64, u64)) {
-    record.head = head(kind::TRANSITION, 0);
+fn tell_transition(record: &mut Transition, time: u64, sk: *const c_void, to: u8, (id, parent): (u64, u64)) {
+    record.head = head(kind::TRANSITION, 0, time);
     let tcp = sock::as_tcp(sk);
     if tcp.is_null() {
         sock::fill(Raw(sk), sk as u64, false, Port::Bound, &mut record.sock);
@@ -158,8 +158,8 @@ fn tell_transition(record: &mut Transition, sk: *const c_void, to: u8, (id, pare
 fn step(runner: u32, sk: *const c_void, (id, parent): (u64, u64), from: u8, to: u8) {
     // SAFETY: every field is written.
     unsafe {
-        send(runner, kind::STEP, |record: &mut Step| {
-            record.head = head(kind::STEP, 0);
+        send(runner, kind::STEP, |record: &mut Step, time| {
+            record.head = head(kind::STEP, 0, time);
             record.id = id;
             record.addr = sk as u64;
             record.parent = parent;
@@ -180,8 +180,8 @@ fn step(runner: u32, sk: *const c_void, (id, parent): (u64, u64), from: u8, to: 
 fn close(runner: u32, sk: *const c_void, (id, parent): (u64, u64), from: u8, protocol: u16) {
     // SAFETY: every field is written.
     unsafe {
-        send(runner, kind::CLOSE, |record: &mut Close| {
-            record.head = head(kind::CLOSE, 0);
+        send(runner, kind::CLOSE, |record: &mut Close, time| {
+            record.head = head(kind::CLOSE, 0, time);
             let tcp = sock::as_tcp(sk);
             let flags = if tcp.is_null() {
                 sock::fill(Raw(sk), sk as u64, false, Port::Last, &mut record.sock);
@@ -196,7 +196,10 @@ fn close(runner: u32, sk: *const c_void, (id, parent): (u64, u64), from: u8, pro
             record.head.flags = flags;
             if by_process(from, protocol, record.stats.error, flags) {
                 task::fill_current(&mut record.task);
-                if let Some(call) = in_call().filter(|call| call.call != 0 && call.addr == sk as u64) {
+                // Only a listener is closed by listen(), and only what sent nothing by connect().
+                if (from == state::LISTEN || flags & flag::NOTHING_SENT != 0)
+                    && let Some(call) = in_call().filter(|call| call.call != 0 && call.addr == sk as u64)
+                {
                     record.head.flags |= flag::IN_CALL;
                     if flags & flag::NOTHING_SENT != 0 {
                         // The connect failed before its SYN: its return value is the outcome.

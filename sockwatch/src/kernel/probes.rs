@@ -173,7 +173,7 @@ pub const PROBES: &[Probe] = &[
         without: "reset_received events",
     },
     Probe {
-        hook: Hook::Twin(&["sched_process_exec", "sched_process_exec_2"], twin::EXEC, 1),
+        hook: Hook::Twin(&["sched_process_exec", "sched_process_exec_2", "sched_process_exec_3"], twin::EXEC, 1),
         required: false,
         gives: "the executable of processes that end at once",
         without: "the executable of processes that end before /proc is read",

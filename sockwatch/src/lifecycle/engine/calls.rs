@@ -85,6 +85,8 @@ impl Engine {
             }
             CallKind::Accept => {
                 milestone.phase = Phase::Accept;
+                // Nobody locks the socket for it: what a packet brings about at the same moment may come first, and be later.
+                milestone.time = life.newest().map_or(time, |newest| newest.time.max(time));
                 if error.is_none() {
                     life.role = Some(Role::Server);
                     life.set_ends(sock.local, sock.peer);

@@ -3,7 +3,7 @@
 use nix::libc;
 
 use super::{
-    host::{Host, MS, SECOND, process},
+    host::{Host, MS, SECOND, US, process},
     seen::Watch,
 };
 use crate::event::{Mark, State};
@@ -35,6 +35,25 @@ fn what_happens_is_told_in_the_order_of_time_across_sockets() {
         watch.advance(event.time);
     }
     watch.finish();
+    assert!(watch.lines.windows(2).all(|pair| pair[0].time <= pair[1].time), "{:#?}", watch.lines);
+}
+
+#[test]
+fn an_accept_that_a_reset_overtook_is_told_behind_it() {
+    let mut host = Host::new();
+    let nginx = process("nginx", 100);
+    let listener = host.listener("0.0.0.0:80", &nginx);
+    let mut child = host.arrives(&listener, "10.0.0.2:5000");
+    host.is_reset(&mut child, libc::ECONNRESET);
+    let reset = host.events.last().expect("a reset").time;
+    host.accept(&child, &nginx);
+    // The accepting thread took the time, and was interrupted before it wrote its record.
+    host.events.last_mut().expect("an accept").time = reset - 2 * US;
+    let mut watch = Watch::default();
+    after(&mut watch, &mut host, SECOND);
+    watch.finish();
+    let child = watch.milestones().into_iter().skip(2).collect::<Vec<_>>();
+    assert_eq!(child, ["syn_received", "established", "close", "accept"]);
     assert!(watch.lines.windows(2).all(|pair| pair[0].time <= pair[1].time), "{:#?}", watch.lines);
 }
 
