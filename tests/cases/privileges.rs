@@ -11,7 +11,7 @@ use std::{
 use nix::{libc, sys::signal::Signal};
 use serde_json::Value;
 
-use crate::support::{Actor, Host, Scratch, Trace, sockwatch, wait_for};
+use crate::support::{Actor, Host, Scratch, Trace, closed_connections_end, sockwatch, wait_for};
 
 #[test]
 fn doctor_tells_root_that_every_probe_is_there() {
@@ -89,6 +89,7 @@ fn traced_by_nobody(capabilities: &[&str]) -> (Value, String, String) {
     server.tell("s, _ = l.accept()");
     client.tell("c.close()");
     server.tell("s.close()");
+    closed_connections_end(server.pid());
     let run = trace.stop();
     let path = run.server(client_port).path().replace(&server.pid().to_string(), "the server");
     (run.start.clone(), path, run.client(client_port).ending())

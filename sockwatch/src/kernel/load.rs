@@ -17,9 +17,10 @@ use super::{
     btf::{Btf, BtfError, KERNEL_BTF},
     counters::{self, Counters},
     facts::{CAPABILITIES, Facts},
+    losses::{Losses, ProgramFacts, Skipped},
     offsets::{self, MissingOffsets},
     probes::{Attached, Calls, Hook, PROBES, Probe, STILL},
-    ring::{Losses, ProgramFacts, Ring, Skipped},
+    ring::Ring,
     snapshot::Iterators,
     tracefs,
 };

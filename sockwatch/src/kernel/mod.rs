@@ -7,6 +7,7 @@ mod facts;
 mod load;
 #[cfg(feature = "kernel-log")]
 mod log;
+mod losses;
 pub mod offsets;
 mod probes;
 mod ring;
@@ -16,6 +17,7 @@ pub mod tracefs;
 pub use attach::AttachError;
 pub use facts::{CAPABILITIES, Capability, Facts};
 pub use load::{LoadError, Loaded, Missing, Options, load, load_iterators};
+pub use losses::{Causes, Losses, Lost};
 pub use probes::{Attached, Call, CallProgram, Calls, Hook, PROBES, Probe, STILL, Trampoline};
-pub use ring::{Causes, Losses, Lost, Ring};
+pub use ring::Ring;
 pub use snapshot::{Found, Iterators};

@@ -1,38 +1,57 @@
-//! The ring buffer, and what was lost on the way into it.
+//! The ring buffer.
 
 use std::{
-    fs::File,
     io,
-    os::{
-        fd::{AsRawFd, OwnedFd},
-        unix::fs::FileExt,
-    },
+    num::NonZeroUsize,
+    os::fd::{AsFd, BorrowedFd},
+    ptr::NonNull,
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use aya::maps::{MapData, RingBuf};
+use nix::{
+    sys::mman::{MapFlags, ProtFlags, mmap, munmap},
+    unistd::{SysconfVar, sysconf},
+};
 use tokio::io::{Interest, unix::AsyncFd};
 
-use super::{counters::Counters, load::LoadError};
+use super::load::LoadError;
+
+/// How often a record that is being written is looked at again: that takes no microsecond, unless its program is preempted or its
+/// processor held up.
+const LOOKS: u32 = 200;
 
 /// The kernel's end of the street.
 pub struct Ring {
     ring: AsyncFd<RingBuf<MapData>>,
+    positions: Positions,
 }
 
 impl Ring {
     pub(super) fn new(ring: RingBuf<MapData>) -> Result<Self, LoadError> {
+        let positions = Positions::of(ring.as_fd()).map_err(LoadError::Poll)?;
         // SAFETY: the ring's descriptor is its map's, the same one for as long as the ring lives.
         let ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }
             .map_err(|error| LoadError::Poll(error.into()))?;
-        Ok(Self { ring })
+        Ok(Self { ring, positions })
     }
 
-    /// Hands every waiting record to `take`, which may stop it by returning false.
-    pub fn drain(&mut self, mut take: impl FnMut(&[u8]) -> bool) {
-        let ring = self.ring.get_mut();
-        while let Some(record) = ring.next() {
-            if !take(&record) {
-                break;
+    /// Hands every waiting record to `take`, which may stop it by returning false. Returns whether none is left: one that is still
+    /// being written hides those behind it.
+    pub fn drain(&mut self, mut take: impl FnMut(&[u8]) -> bool) -> bool {
+        let mut looks = 0;
+        loop {
+            if let Some(record) = self.ring.get_mut().next() {
+                if !take(&record) {
+                    return false;
+                }
+            } else if self.positions.is_empty() {
+                return true;
+            } else if looks == LOOKS {
+                return false;
+            } else {
+                looks += 1;
+                std::hint::spin_loop();
             }
         }
     }
@@ -47,117 +66,46 @@ impl Ring {
     }
 }
 
-/// Where a probe's skipped events are counted.
-pub(super) struct Skipped {
-    /// Its name.
-    pub(super) probe: String,
-    /// What the kernel tells of its programs.
-    pub(super) programs: Vec<ProgramFacts>,
-    /// Their places in [`sockwatch_ebpf::twin`], where others take what they are skipped for.
-    pub(super) twins: Vec<usize>,
+/// The positions of a ring's writers and of its reader, as they stand in memory that the kernel shares: the ring's first two pages
+/// (kernel/bpf/ringbuf.c).
+struct Positions {
+    reader: NonNull<AtomicU64>,
+    writers: NonNull<AtomicU64>,
+    page: NonZeroUsize,
 }
 
-/// What the kernel tells of a program, held open: `fdinfo` of its descriptor.
-pub(super) struct ProgramFacts {
-    file: File,
-    /// The file is about this descriptor.
-    _program: OwnedFd,
-}
+// SAFETY: the memory belongs to no thread.
+unsafe impl Send for Positions {}
+// SAFETY: as above; it is only read, as atomics.
+unsafe impl Sync for Positions {}
 
-impl ProgramFacts {
-    pub(super) fn of(program: OwnedFd) -> io::Result<Self> {
-        let file = File::open(format!("/proc/self/fdinfo/{}", program.as_raw_fd()))?;
-        Ok(Self { file, _program: program })
+impl Positions {
+    fn of(ring: BorrowedFd<'_>) -> io::Result<Self> {
+        let page = sysconf(SysconfVar::PAGE_SIZE)?.and_then(|size| NonZeroUsize::new(usize::try_from(size).ok()?));
+        let page = page.ok_or(io::ErrorKind::Unsupported)?;
+        // SAFETY: new memory, at a place that the kernel chooses.
+        let map = |offset| unsafe { mmap(None, page, ProtFlags::PROT_READ, MapFlags::MAP_SHARED, ring, offset) };
+        let reader = map(0)?;
+        let writers = map(page.get() as i64).inspect_err(|_| {
+            // SAFETY: just mapped, with this size.
+            let _ = unsafe { munmap(reader, page.get()) };
+        })?;
+        Ok(Self { reader: reader.cast(), writers: writers.cast(), page })
     }
 
-    /// For how many events the kernel skipped it, because it was running already on that processor.
-    fn misses(&self) -> u64 {
-        let mut room = [0; 1024];
-        let length = self.file.read_at(&mut room, 0).unwrap_or(0);
-        misses_in(&room[..length]).unwrap_or(0)
-    }
-}
-
-/// From lines like `recursion_misses: 0` (`bpf_prog_show_fdinfo` in kernel/bpf/syscall.c).
-fn misses_in(fdinfo: &[u8]) -> Option<u64> {
-    let line = fdinfo.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"recursion_misses:"))?;
-    std::str::from_utf8(line).ok()?.trim().parse().ok()
-}
-
-/// How many events were lost since the start, by where.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Lost {
-    /// Records that did not fit into a buffer.
-    pub unfit: u64,
-    /// Events for which the kernel did not run the programs.
-    pub skipped: u64,
-}
-
-impl Lost {
-    /// All of them.
-    #[must_use]
-    pub fn total(self) -> u64 {
-        self.unfit + self.skipped
+    /// Whether nothing was given a place that was not read.
+    fn is_empty(&self) -> bool {
+        // SAFETY: mapped for as long as this lives, and aligned to a page.
+        let [reader, writers] = [self.reader, self.writers].map(|position| unsafe { position.as_ref() });
+        writers.load(Ordering::Acquire) == reader.load(Ordering::Relaxed)
     }
 }
 
-/// Where events were lost.
-#[derive(Clone, Debug, Default)]
-pub struct Causes {
-    /// Records that did not fit into a buffer.
-    pub unfit: u64,
-    /// Events for which the kernel did not run the programs of a probe: its name, and how many.
-    pub skipped: Vec<(String, u64)>,
-}
-
-/// The counters of what was lost.
-pub struct Losses {
-    counters: Counters,
-    skipped: Vec<Skipped>,
-}
-
-impl Losses {
-    pub(super) fn new(counters: Counters, skipped: Vec<Skipped>) -> Self {
-        Self { counters, skipped }
-    }
-
-    /// What was lost since the start, where it is more than `known`. An event that is being taken at this very moment is
-    /// counted as skipped already: so what is new has to be there at a second look.
-    #[must_use]
-    pub fn beyond(&self, known: Lost) -> Lost {
-        let mut skipped = self.skipped();
-        if skipped > known.skipped {
-            skipped = skipped.min(self.skipped());
+impl Drop for Positions {
+    fn drop(&mut self) {
+        for position in [self.reader, self.writers] {
+            // SAFETY: mapped by `of`, with this size; nothing refers to it any more. There is nothing to do if it fails.
+            let _ = unsafe { munmap(position.cast(), self.page.get()) };
         }
-        Lost { unfit: self.counters.lost().max(known.unfit), skipped: skipped.max(known.skipped) }
-    }
-
-    /// Where all that was lost since the start was lost.
-    #[must_use]
-    pub fn causes(&self) -> Causes {
-        let skipped = self.skipped.iter().map(|skipped| (skipped.probe.clone(), self.unseen(skipped)));
-        Causes { unfit: self.counters.lost(), skipped: skipped.filter(|&(_, count)| count > 0).collect() }
-    }
-
-    /// Events for which the kernel skipped a program, less those that a second program took.
-    fn skipped(&self) -> u64 {
-        self.skipped.iter().map(|skipped| self.unseen(skipped)).sum()
-    }
-
-    fn unseen(&self, skipped: &Skipped) -> u64 {
-        // What was skipped before what was taken: an event between the two is found with the next look.
-        let misses: u64 = skipped.programs.iter().map(ProgramFacts::misses).sum();
-        misses.saturating_sub(skipped.twins.iter().map(|twin| self.counters.taken(*twin)).sum())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn misses_are_found_among_what_the_kernel_tells_of_a_program() {
-        let fdinfo = b"pos:\t0\nprog_type:\t26\nrun_cnt:\t0\nrecursion_misses:\t17\nverified_insns:\t90\n";
-        assert_eq!((misses_in(fdinfo), misses_in(b"pos:\t0\n")), (Some(17), None));
     }
 }

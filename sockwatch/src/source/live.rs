@@ -1,6 +1,9 @@
 //! Events from the running kernel.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use super::{
     Step,
@@ -17,9 +20,12 @@ use crate::{
 /// ring fills.
 const LOOK: Duration = Duration::from_millis(25);
 
-/// How long a processor may be held up in the midst of writing a record: its program is not preempted, but it may be a
-/// virtual one.
-const HELD_UP: Duration = Duration::from_millis(5);
+/// How long the end of a run waits for a record that is being written: its program may be preempted, or its processor a virtual one
+/// that does not run.
+const HELD_UP: Duration = Duration::from_secs(1);
+
+/// How long until it is looked at again.
+const AGAIN: Duration = Duration::from_millis(1);
 
 /// How many events are taken in one go, so that a flood can't keep what was learnt from being shown.
 const MOST: u64 = 100_000;
@@ -35,6 +41,8 @@ pub struct Live {
     events: u64,
     missed: Lost,
     counted: Time,
+    /// Up to when all events were given.
+    seen: Time,
     unreadable: u64,
 }
 
@@ -87,6 +95,7 @@ impl Live {
             events: 0,
             missed: Lost::default(),
             counted,
+            seen: 0,
             unreadable: 0,
         }
     }
@@ -161,7 +170,7 @@ impl Live {
         let mut seen = boot_time().unwrap_or(0);
         let mut last = 0;
         let mut taken = 0;
-        self.ring.drain(|record| {
+        let all = self.ring.drain(|record| {
             taken += 1;
             match decode(record) {
                 Ok(event) => {
@@ -173,9 +182,12 @@ impl Live {
             taken < MOST
         });
         self.events += taken;
-        if taken >= MOST {
+        if !all {
+            // What is left or hidden is later than that, but for what it does not matter to.
             seen = last;
         }
+        seen = seen.max(self.seen);
+        self.seen = seen;
         // The clock before the count: what is lost between the two belongs to this span and to the next.
         let counting = boot_time().unwrap_or(seen);
         let missed = self.losses.beyond(self.missed);
@@ -194,22 +206,26 @@ impl Live {
         seen
     }
 
+    /// Gives every event up to now. Where one is not there in time, that is told as a loss: it may hide more.
+    fn read_up_to_now(&mut self, take: &mut dyn FnMut(Step)) {
+        let now = boot_time().unwrap_or(0);
+        let late = Instant::now() + HELD_UP;
+        while self.look(take) < now {
+            if Instant::now() > late {
+                take(Step::Event(Event { time: now, what: What::Lost { count: None, since: self.seen } }));
+                return;
+            }
+            std::thread::sleep(AGAIN);
+        }
+    }
+
     /// The last look: gives every event up to now, and then the state that every socket is in.
     pub fn read_last(&mut self, take: &mut dyn FnMut(Step)) {
-        let stop = boot_time().unwrap_or(Time::MAX);
-        loop {
-            let before = self.events;
-            let seen = self.look(take);
-            if seen >= stop || self.events - before < MOST {
-                break;
-            }
-        }
+        self.read_up_to_now(take);
         // In the order of time with what came meanwhile: a socket that began in between is known from its start.
         let (events, ..) = self.gather(false);
         events.into_iter().map(Step::Event).for_each(&mut *take);
-        // A processor that was held up in the midst of writing a record hides those behind it.
-        std::thread::sleep(HELD_UP);
-        self.read(take);
+        self.read_up_to_now(take);
         take(Step::End);
     }
 }
