@@ -121,8 +121,12 @@ fn replaying(criterion: &mut Criterion) {
     let bytes = record(&steps);
     let mut group = criterion.benchmark_group("replay");
     group.throughput(Throughput::Elements(events(&steps)));
-    let views =
-        [("closed-json", View::Closed, true), ("path-json", View::Path, true), ("path-text", View::Path, false)];
+    let views = [
+        ("closed-json", View::Closed, true),
+        ("closed-text", View::Closed, false),
+        ("path-json", View::Path, true),
+        ("path-text", View::Path, false),
+    ];
     for (name, view, json) in views {
         group.bench_function(name, |bencher| {
             bencher.iter_batched(

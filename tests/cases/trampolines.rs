@@ -26,7 +26,7 @@ fn probes(arguments: &[&str]) -> Vec<String> {
 
 #[test]
 fn trampolines_and_tracepoints_tell_the_same_of_the_same_sockets() {
-    let Some(host) = Host::shared() else { return };
+    let Some(host) = Host::alone() else { return };
     if why_no_trampolines().is_some() {
         eprintln!("SKIPPED: this kernel has no trampolines; another test is of what is said then");
         return;
@@ -119,7 +119,7 @@ fn calls_that_sleep_while_another_sockwatch_comes_and_goes_are_told() {
 
 #[test]
 fn the_probes_that_are_attached_are_named_by_the_way_they_were_asked_for() {
-    let Some(_host) = Host::shared() else { return };
+    let Some(_host) = Host::alone() else { return };
     let tracepoints = CALLS.map(|call| format!("syscalls/{call}"));
     let trampolines =
         ["__sys_bind", "__sys_listen", "__sys_connect", "__sys_accept4"].map(|call| format!("fexit/{call}"));

@@ -3,6 +3,7 @@
 use std::{
     fs,
     net::UdpSocket,
+    sync::{LazyLock, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -21,12 +22,17 @@ const ROUNDS: usize = 4;
 /// where the machine is busy, a thread of the kernel's takes it later. Each processor takes its packets in order, and so one
 /// that is sent there now comes behind them.
 pub(super) fn drain() {
-    let sender = thread::spawn(|| {
-        let here = Pid::from_raw(0);
-        let allowed = sched_getaffinity(here).expect("the processors of this thread");
+    /// One for all: each bind is a system call that traces see.
+    static SOCKET: LazyLock<Mutex<UdpSocket>> = LazyLock::new(|| {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("lo is up");
         socket.connect(socket.local_addr().expect("it is bound")).expect("it is its own peer");
         socket.set_read_timeout(Some(deadline())).expect("a time");
+        Mutex::new(socket)
+    });
+    let sender = thread::spawn(|| {
+        let here = Pid::from_raw(0);
+        let allowed = sched_getaffinity(here).expect("the processors of this thread");
+        let socket = SOCKET.lock().unwrap_or_else(PoisonError::into_inner);
         for _ in 0..ROUNDS {
             for processor in (0..CpuSet::count()).filter(|&number| allowed.is_set(number) == Ok(true)) {
                 let mut only = CpuSet::new();

@@ -151,7 +151,7 @@ impl Host {
         let began = self.now - CALL;
         match &mut what {
             What::Transition { call: Some((called, _)), .. } | What::Call { called: Some(called), .. } => {
-                *called = began
+                *called = began;
             }
             _ => {}
         }

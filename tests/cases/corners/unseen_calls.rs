@@ -67,6 +67,7 @@ fn has_i386(host: &Host, netns: &Netns) -> bool {
     )
 }
 
+/// To be run alone: where programs are preempted, the tracepoints of system calls are skipped for what others do meanwhile.
 fn trace(host: &Host, netns: &Netns) -> Trace {
     // Trampolines would see some of them.
     host.trace(&["--view", "states", "--probes", "tracepoints", "--netns", &netns.path().display().to_string()])
@@ -140,7 +141,7 @@ fn serves_a_client(host: &Host, netns: &Netns, caller: &Caller, knows_all: bool)
 
 #[test]
 fn a_server_and_a_client_of_io_uring_are_told_by_what_they_do() {
-    let Some(host) = Host::shared() else { return };
+    let Some(host) = Host::alone() else { return };
     let netns = host.netns();
     if !has_uring(&host, &netns) {
         return;
@@ -155,7 +156,7 @@ fn a_server_and_a_client_of_io_uring_are_told_by_what_they_do() {
 
 #[test]
 fn a_server_and_a_client_that_are_32_bit_programs_are_told_by_what_they_do() {
-    let Some(host) = Host::shared() else { return };
+    let Some(host) = Host::alone() else { return };
     let netns = host.netns();
     if !has_i386(&host, &netns) {
         return;
@@ -167,7 +168,7 @@ fn a_server_and_a_client_that_are_32_bit_programs_are_told_by_what_they_do() {
 
 #[test]
 fn sockets_that_no_descriptor_table_holds_are_told_as_others_are() {
-    let Some(host) = Host::shared() else { return };
+    let Some(host) = Host::alone() else { return };
     let netns = host.netns();
     if !has_uring(&host, &netns) {
         return;
@@ -216,7 +217,7 @@ fn sockets_that_no_descriptor_table_holds_are_told_as_others_are() {
 
 #[test]
 fn a_connection_that_io_uring_accepted_is_not_taken_for_one_that_nobody_accepted() {
-    let Some(host) = Host::shared() else { return };
+    let Some(host) = Host::alone() else { return };
     let netns = host.netns();
     if !has_uring(&host, &netns) {
         return;
