@@ -15,7 +15,7 @@ use core::ffi::c_void;
 use sockwatch_ebpf::{ABSENT, Sock, Step, kind, protocol, runner, state};
 
 use crate::{
-    emit::{head, lose, now, send, send_if},
+    emit::{head, lose_for_memory, now, send, send_if},
     maps::{CONFIG, Kept, NOTES, Note, NoteKey, ROOM, identity, in_call},
     memory::{Memory, Raw, Typed, frozen, off, wipe},
     sock,
@@ -268,7 +268,7 @@ fn remember(room: u32, runner: u32, kind: u16, addr: u64, inode: u64, past: Past
     note.followed = u32::from(past == Past::Followed);
     note.omitted = u32::from(past == Past::Omitted);
     if NOTES.insert(NoteKey { addr, nth: 0 }, &*note, NOEXIST).is_err() {
-        lose(runner, kind);
+        lose_for_memory(runner, kind);
     }
 }
 
@@ -305,12 +305,12 @@ pub(crate) fn keep<T>(room: u32, runner: u32, kind: u16, addr: u64, inode: u64, 
         match NOTES.insert(NoteKey { addr, nth }, &*note, NOEXIST) {
             Ok(()) => return,
             Err(THERE) => {}
-            Err(_) => return lose(runner, kind),
+            Err(_) => return lose_for_memory(runner, kind),
         }
     }
     match first(addr) {
         Some(first) => first.omitted = 1,
-        None => lose(runner, kind),
+        None => lose_for_memory(runner, kind),
     }
 }
 

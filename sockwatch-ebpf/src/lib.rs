@@ -11,7 +11,7 @@ pub use offsets::{ABSENT, Offsets};
 
 /// Layout version of everything in this crate; goes up with every change. A test refuses an object that was built from
 /// other sources than the loader.
-pub const ABI_VERSION: u32 = 8;
+pub const ABI_VERSION: u32 = 9;
 
 /// What a record is: the value of [`Head::kind`].
 pub mod kind {
@@ -59,6 +59,19 @@ pub mod runner {
     pub const THIRD: u32 = 3;
     /// How many there are.
     pub const COUNT: u32 = 4;
+}
+
+/// Why a record is lost.
+pub mod loss {
+    /// The ring had no room for it.
+    pub const FULL: u32 = 0;
+    /// The ring had room, and the kernel gave none: the ring's lock could not be had for too long (`raw_res_spin_lock` in
+    /// kernel/bpf/rqspinlock.c, from 6.15 on).
+    pub const REFUSED: u32 = 1;
+    /// The kernel had no memory, or a map no room, for what is noted of a socket or thread.
+    pub const MEMORY: u32 = 2;
+    /// How many there are.
+    pub const COUNT: u32 = 3;
 }
 
 /// The kernel's `TCP_*` states (`include/net/tcp_states.h`), which are ABI.
@@ -386,8 +399,8 @@ pub mod twin {
 #[repr(C, align(64))]
 #[derive(Clone, Copy)]
 pub struct Counters {
-    /// Records that could not be sent, by runner and kind. Never reset.
-    pub lost: [[u64; kind::COUNT as usize]; runner::COUNT as usize],
+    /// Records that could not be sent, by [`loss`], runner and kind. Never reset.
+    pub lost: [[[u64; kind::COUNT as usize]; runner::COUNT as usize]; loss::COUNT as usize],
     /// By which program behind the first, and by [`twin`]: how often it took an event that those before it were skipped for. Never
     /// reset.
     pub taken: [[u64; twin::COUNT]; twin::FURTHER],
@@ -422,8 +435,8 @@ pub struct Config {
     pub port: u32,
     /// 1 if the programs of tracepoints may be preempted, so that there is a third one where it matters; else 0.
     pub preemptible: u32,
-    /// Unused, 0.
-    pub reserved: u32,
+    /// 1 if the ring's lock may give up, so that it is asked for again; else 0.
+    pub resilient: u32,
 }
 
 const _: () = {
@@ -438,6 +451,6 @@ const _: () = {
     assert!(size_of::<Call>() == 16 + 88 + 48 + 24);
     assert!(size_of::<Exec>() == 16 + 48 + 8 + COMPONENT * COMPONENTS);
     assert!(size_of::<Snapshot>() == 16 + 88 + 48 + 48 + 8);
-    assert!(size_of::<Counters>() == 15 * 64);
+    assert!(size_of::<Counters>() == 30 * 64);
     assert!(size_of::<Config>() == 32);
 };

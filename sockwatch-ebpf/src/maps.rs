@@ -160,7 +160,7 @@ pub(crate) static ROOM: PerCpuArray<Note, { runner::COUNT as usize * (1 + call::
 /// What the loader says. Frozen like the offsets.
 #[unsafe(no_mangle)]
 pub(crate) static CONFIG: Config =
-    Config { abi: 0, pid_namespace: 0, wake_bytes: 0, root: 0, port: 0, preemptible: 0, reserved: 0 };
+    Config { abi: 0, pid_namespace: 0, wake_bytes: 0, root: 0, port: 0, preemptible: 0, resilient: 0 };
 
 /// The storage of a socket, if it has any.
 #[inline(always)]

@@ -6,7 +6,7 @@ use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_skc_to_tcp_sock};
 use sockwatch_ebpf::{ABSENT, Sock, Stats, family, flag, protocol, state};
 
 use crate::{
-    emit::{cpu, lose},
+    emit::{cpu, lose_for_memory},
     filter,
     maps::{Identity, counters, identity, identity_or},
     memory::{Memory, Raw, Typed, clear, off, wipe},
@@ -52,7 +52,7 @@ fn own(sk: *const c_void, runner: u32, kind: u16) -> Option<&'static mut Identit
     let addr = sk as u64;
     let mut first = MaybeUninit::<Identity>::uninit();
     let Some(identity) = identity_or(sk, clear(&mut first)) else {
-        lose(runner, kind);
+        lose_for_memory(runner, kind);
         return None;
     };
     if identity.addr != addr {

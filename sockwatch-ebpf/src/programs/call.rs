@@ -13,7 +13,7 @@ use aya_ebpf::{
 use sockwatch_ebpf::{Call, family};
 
 use crate::{
-    emit::{head, lose, now, send},
+    emit::{head, lose_for_memory, now, send},
     filter,
     maps::{InCall, in_call, in_call_or_new},
     memory::{Memory, Raw, Typed, clear, off},
@@ -104,7 +104,7 @@ pub(super) fn sock_behind(file: Raw) -> Option<(Raw, u32)> {
 #[inline(always)]
 pub(super) fn enter(runner: u32, call: u16, fd: i32) -> Option<&'static mut InCall> {
     let Some(slot) = in_call_or_new() else {
-        lose(runner, call);
+        lose_for_memory(runner, call);
         return None;
     };
     slot.called = now();

@@ -3,15 +3,15 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{
-    helpers::generated::{bpf_get_current_task_btf, bpf_probe_read_kernel_str, bpf_ringbuf_output},
+    helpers::generated::{bpf_get_current_task_btf, bpf_probe_read_kernel_str},
     macros::btf_tracepoint,
     programs::BtfTracePointContext,
 };
-use sockwatch_ebpf::{COMPONENT, COMPONENTS, Exec, flag, kind};
+use sockwatch_ebpf::{COMPONENT, COMPONENTS, flag, kind};
 
 use crate::{
-    emit::{head, lose, now, wakeup},
-    maps::{EXEC, RING},
+    emit::{head, now, send_copy},
+    maps::EXEC,
     memory::{Memory, Raw, Typed, off},
     task,
     twin::{self, Seen, tracepoint},
@@ -55,18 +55,7 @@ fn executed(runner: u32) {
     if !whole {
         exec.head.flags = flag::TRUNCATED;
     }
-    // SAFETY: the helper copies the record.
-    let sent = unsafe {
-        bpf_ringbuf_output(
-            core::ptr::from_ref(&RING).cast_mut().cast(),
-            core::ptr::from_mut(exec).cast(),
-            size_of::<Exec>() as u64,
-            wakeup(),
-        )
-    };
-    if sent != 0 {
-        lose(runner, kind::EXEC);
-    }
+    send_copy(runner, kind::EXEC, exec);
 }
 
 /// Writes a file's path, last component first; returns how many places it took, and whether it is whole. Walks up the

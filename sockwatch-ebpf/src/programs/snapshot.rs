@@ -6,7 +6,7 @@ use aya_ebpf::helpers::generated::{bpf_seq_write, bpf_sock_from_file};
 use sockwatch_ebpf::{Snapshot, flag, kind, protocol, runner, state};
 
 use crate::{
-    emit::{head, lose, now},
+    emit::{head, lose_for_memory, now},
     filter,
     memory::{Memory, Raw, Typed, clear, off},
     sock::{self, Port},
@@ -174,7 +174,7 @@ fn write(kind: u16, meta: *const Meta, record: &Snapshot) {
         let wrote = bpf_seq_write((*meta).seq.cast(), core::ptr::from_ref(record).cast(), size_of::<Snapshot>() as u32);
         // -EOVERFLOW: seq_file grows its buffer and comes back.
         if wrote != 0 && wrote != -75 {
-            lose(runner::ITERATOR, kind);
+            lose_for_memory(runner::ITERATOR, kind);
         }
     }
 }

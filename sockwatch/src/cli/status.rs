@@ -37,14 +37,27 @@ pub(super) fn degraded(all: &[Degraded]) {
 
 /// Where events were lost on their way from the kernel, and what may help.
 fn remedy(causes: &Causes) -> String {
-    let Causes { unfit, skipped } = causes;
+    let Causes { unfit, refused, unnoted, skipped } = causes;
     let places: Vec<String> = skipped.iter().map(|(probe, count)| format!("{count} at {probe}")).collect();
-    let places = places.join(", ");
-    match (unfit, skipped.is_empty()) {
-        (0, true) => String::new(),
-        (_, true) => " (a larger --buffer may help)".to_owned(),
-        (0, false) => format!(" (the kernel skipped sockwatch's programs: {places})"),
-        _ => format!(" (a larger --buffer may help; besides, the kernel skipped sockwatch's programs: {places})"),
+    let skips: u64 = skipped.iter().map(|(_, count)| count).sum();
+    let all = [
+        (*unfit, "a larger --buffer may help".to_owned()),
+        (
+            *unnoted,
+            "the kernel had no memory for them: the control group that sockwatch runs in may be at its limit"
+                .to_owned(),
+        ),
+        (*refused, "the kernel gave them no place in the buffer, though it had room".to_owned()),
+        (skips, format!("the kernel skipped sockwatch's programs: {}", places.join(", "))),
+    ];
+    let told: Vec<&(u64, String)> = all.iter().filter(|(count, _)| *count > 0).collect();
+    match told[..] {
+        [] => String::new(),
+        [(_, why)] => format!(" ({why})"),
+        _ => {
+            let each: Vec<String> = told.iter().map(|(count, why)| format!("{count}: {why}")).collect();
+            format!(" ({})", each.join("; "))
+        }
     }
 }
 
@@ -210,14 +223,22 @@ mod tests {
         let skipped = || vec![("syscalls/accept".to_owned(), 2), ("tp_btf/tcp_send_reset".to_owned(), 1)];
         for (causes, told) in [
             (Causes::default(), ""),
-            (Causes { unfit: 3, skipped: Vec::new() }, " (a larger --buffer may help)"),
+            (Causes { unfit: 3, ..Causes::default() }, " (a larger --buffer may help)"),
             (
-                Causes { unfit: 0, skipped: skipped() },
+                Causes { unnoted: 3, ..Causes::default() },
+                " (the kernel had no memory for them: the control group that sockwatch runs in may be at its limit)",
+            ),
+            (
+                Causes { refused: 1, ..Causes::default() },
+                " (the kernel gave them no place in the buffer, though it had room)",
+            ),
+            (
+                Causes { skipped: skipped(), ..Causes::default() },
                 " (the kernel skipped sockwatch's programs: 2 at syscalls/accept, 1 at tp_btf/tcp_send_reset)",
             ),
             (
-                Causes { unfit: 3, skipped: skipped() },
-                " (a larger --buffer may help; besides, the kernel skipped sockwatch's programs: 2 at syscalls/accept, \
+                Causes { unfit: 4, skipped: skipped(), ..Causes::default() },
+                " (4: a larger --buffer may help; 3: the kernel skipped sockwatch's programs: 2 at syscalls/accept, \
                  1 at tp_btf/tcp_send_reset)",
             ),
         ] {

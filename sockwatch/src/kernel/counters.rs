@@ -55,10 +55,11 @@ impl Counters {
         Ok(Self { rows: rows.cast(), count, _map: map })
     }
 
-    /// Records that could not be sent, on all processors.
-    pub(super) fn lost(&self) -> u64 {
+    /// Records that could not be sent for this [`abi::loss`], on all processors.
+    pub(super) fn lost(&self, why: u32) -> u64 {
         let counts = runner::COUNT as usize * usize::from(kind::COUNT);
-        (0..counts).map(|nth| self.sum(offset_of!(abi::Counters, lost), nth)).sum()
+        let first = why as usize * counts;
+        (first..first + counts).map(|nth| self.sum(offset_of!(abi::Counters, lost), nth)).sum()
     }
 
     /// How often the programs behind the first at this [`abi::twin`] took what it was skipped for, on all processors.

@@ -233,11 +233,15 @@ struct Object {
 /// include/linux/tracepoint.h).
 const GUARDED_BY_SRCU: &str = "class_srcu_fast_notrace_t";
 
+/// A type of kernels whose ring buffers have locks that may give up (include/asm-generic/rqspinlock.h).
+const RESILIENT_LOCK: &str = "rqspinlock_t";
+
 fn object(options: Options) -> Result<Object, LoadError> {
     let btf = fs::read(KERNEL_BTF).map_err(LoadError::NoBtf)?;
     let types = Btf::parse(&btf).map_err(LoadError::BadBtf)?;
     let offsets = offsets::resolve(&types)?;
     let preemptible = types.has_typedef(GUARDED_BY_SRCU);
+    let resilient = types.has_typedef(RESILIENT_LOCK);
     drop(btf);
     let config = Config {
         abi: ABI_VERSION,
@@ -246,7 +250,7 @@ fn object(options: Options) -> Result<Object, LoadError> {
         root: options.root.unwrap_or(0),
         port: options.port.map_or(0, u32::from),
         preemptible: u32::from(preemptible),
-        reserved: 0,
+        resilient: u32::from(resilient),
     };
     let processors = counters::processors().map_err(LoadError::Counters)?;
     let kernel = AyaBtf::from_sys_fs().map_err(|error| LoadError::Object(Box::new(error.into())))?;

@@ -9,6 +9,8 @@ use std::{
     },
 };
 
+use sockwatch_ebpf::loss;
+
 use super::counters::Counters;
 
 /// Where a probe's skipped events are counted.
@@ -51,8 +53,8 @@ fn misses_in(fdinfo: &[u8]) -> Option<u64> {
 /// How many events were lost since the start, by where.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Lost {
-    /// Records that did not fit into a buffer.
-    pub unfit: u64,
+    /// Records that the programs could not send.
+    pub unsent: u64,
     /// Events for which the kernel did not run the programs.
     pub skipped: u64,
 }
@@ -61,15 +63,19 @@ impl Lost {
     /// All of them.
     #[must_use]
     pub fn total(self) -> u64 {
-        self.unfit + self.skipped
+        self.unsent + self.skipped
     }
 }
 
 /// Where events were lost.
 #[derive(Clone, Debug, Default)]
 pub struct Causes {
-    /// Records that did not fit into a buffer.
+    /// Records that did not fit into the buffer.
     pub unfit: u64,
+    /// Records that would have fitted, and that the kernel refused a place.
+    pub refused: u64,
+    /// Records about what the kernel had no memory to keep anything of.
+    pub unnoted: u64,
     /// Events for which the kernel did not run the programs of a probe: its name, and how many.
     pub skipped: Vec<(String, u64)>,
 }
@@ -93,14 +99,24 @@ impl Losses {
         if skipped > known.skipped {
             skipped = skipped.min(self.skipped());
         }
-        Lost { unfit: self.counters.lost().max(known.unfit), skipped: skipped.max(known.skipped) }
+        Lost { unsent: self.unsent().max(known.unsent), skipped: skipped.max(known.skipped) }
     }
 
     /// Where all that was lost since the start was lost.
     #[must_use]
     pub fn causes(&self) -> Causes {
         let skipped = self.skipped.iter().map(|skipped| (skipped.probe.clone(), self.unseen(skipped)));
-        Causes { unfit: self.counters.lost(), skipped: skipped.filter(|&(_, count)| count > 0).collect() }
+        Causes {
+            unfit: self.counters.lost(loss::FULL),
+            refused: self.counters.lost(loss::REFUSED),
+            unnoted: self.counters.lost(loss::MEMORY),
+            skipped: skipped.filter(|&(_, count)| count > 0).collect(),
+        }
+    }
+
+    /// Records that the programs could not send.
+    fn unsent(&self) -> u64 {
+        (0..loss::COUNT).map(|why| self.counters.lost(why)).sum()
     }
 
     /// Events for which the kernel skipped a program, less those that a second program took.

@@ -173,6 +173,10 @@ impl Bench<'_> {
         let Ended { code, lines, bytes } = running.end(self.interrupt)?;
         let said = tool.said(&lines, code);
         (cell.events, cell.lost, cell.bytes) = (said.events, said.lost, bytes);
+        if code != Some(0) || said.lost.is_some_and(|lost| lost > 0) {
+            let last = lines.last().map_or("nothing", String::as_str);
+            eprintln!("  {} ended with {code:?}, and said: {last}", tool.name());
+        }
         Ok(cell)
     }
 

@@ -22,6 +22,12 @@ impl Said {
         Self { events: before(summary, " events, "), lost }
     }
 
+    /// By sockwatch where its summary goes to standard output: `sockwatch: 12 events lost (…)`.
+    pub(crate) fn of_our_losses(lines: &[String]) -> Self {
+        let lost = lines.iter().rev().find_map(|line| before(line.strip_prefix("sockwatch: ")?, " events lost"));
+        Self { events: None, lost }
+    }
+
     /// By the tools of libbpf-tools: `lost 12 events on CPU #1`, as often as it happens.
     pub(crate) fn of_peer(lines: &[String]) -> Self {
         let lost = lines.iter().filter_map(|line| {
@@ -64,6 +70,15 @@ mod tests {
              (a larger --buffer may help)",
         );
         assert_eq!(follow, Said { events: Some(5), lost: Some(4) });
+    }
+
+    #[test]
+    fn what_sockwatch_lost_is_read_where_its_summary_is_elsewhere() {
+        let said = |text| Said::of_our_losses(&lines(text)).lost;
+        let some = "sockwatch: ready (12 probes, 7 existing sockets, 41 ms)\n\
+                    sockwatch: 12 events lost (a larger --buffer may help)";
+        assert_eq!(said(some), Some(12));
+        assert_eq!(said("sockwatch: ready (12 probes, 7 existing sockets, 41 ms)"), None);
     }
 
     #[test]

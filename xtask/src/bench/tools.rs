@@ -108,8 +108,10 @@ impl Tool {
     /// What it said at its end.
     pub(crate) fn said(self, lines: &[String], code: Option<i32>) -> Said {
         match self {
-            // Its summary goes to standard output; the exit code says whether anything is missing from it.
-            Self::Trace => Said { events: None, lost: (code == Some(0)).then_some(0) },
+            // Its summary goes to standard output; the exit code says whether anything is missing from it, and standard error
+            // what.
+            Self::Trace if code == Some(0) => Said { events: None, lost: Some(0) },
+            Self::Trace => Said::of_our_losses(lines),
             Self::TcpStates | Self::TcpLife => Said::of_peer(lines),
             Self::Bare | Self::BareAgain | Self::Strace => Said::default(),
             _ => Said::of_ours(lines),
