@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
+use super::empty::Empty;
 use super::load::{Counted, Mix};
 use super::programs::{Counting, Counts, Programs};
 use super::rounds::{Bench, by_name, order};
@@ -31,8 +32,12 @@ pub(crate) struct Taken {
     pub(crate) changes: u64,
     /// What the programs took that run at those.
     pub(crate) state_ns: u64,
+    /// How often one of these ran.
+    pub(crate) state_runs: u64,
     /// What all of them took.
     pub(crate) all_ns: u64,
+    /// What a program that does nothing took at those changes: what is counted is the counting.
+    pub(crate) empty: Counts,
 }
 
 impl Bench<'_> {
@@ -45,11 +50,12 @@ impl Bench<'_> {
             self.interrupt.check()?;
             self.load.check()?;
             match &measured {
-                Ok(Taken { changes, state_ns, all_ns, .. }) => eprintln!(
-                    "  {:<11} {:>6.0} ns a change of state, {:>6.0} ns with all its programs",
+                Ok(Taken { changes, state_ns, all_ns, empty, .. }) => eprintln!(
+                    "  {:<11} {:>6.0} ns a change of state, {:>6.0} ns with all its programs; {:.0} ns an empty one",
                     tool.name(),
                     *state_ns as f64 / *changes as f64,
-                    *all_ns as f64 / *changes as f64
+                    *all_ns as f64 / *changes as f64,
+                    empty.each().unwrap_or(f64::NAN)
                 ),
                 Err(why) => eprintln!("  {:<11} did not run: {why}", tool.name()),
             }
@@ -61,16 +67,26 @@ impl Bench<'_> {
     fn cost(&mut self, tool: Tool, mix: Mix, length: Duration) -> Result<Taken> {
         let running = Running::start(tool, self.places, self.load, self.interrupt)?;
         let running = running.ok_or_else(|| anyhow::anyhow!("it is nothing"))?;
+        let empty = Empty::attach()?;
         let before = Programs::of(running.pid());
         let outcome = self.load.run(mix, length)?;
         let mut programs = Programs::of(running.pid()).since(&before);
+        let empty = empty.counts();
         running.end(self.interrupt)?;
         outcome.check()?;
         let at_states = tool.at_states();
         let changes = at_states.first().and_then(|first| programs.0.get(*first)).map_or(0, |counts| counts.runs);
         ensure!(changes > 0, "its programs never ran");
-        let (state, all) = (programs.sum(|name| at_states.contains(&name)).time_ns, programs.sum(|_| true).time_ns);
+        let (state, all) = (programs.sum(|name| at_states.contains(&name)), programs.sum(|_| true));
         programs.0.retain(|_, counts| counts.runs > 0);
-        Ok(Taken { counted: outcome.counted, programs: programs.0, changes, state_ns: state, all_ns: all })
+        Ok(Taken {
+            counted: outcome.counted,
+            programs: programs.0,
+            changes,
+            state_ns: state.time_ns,
+            state_runs: state.runs,
+            all_ns: all.time_ns,
+            empty,
+        })
     }
 }

@@ -48,6 +48,8 @@ pub(crate) struct KernelCost {
     pub(crate) did_not_run: Option<String>,
     /// Nanoseconds at a change of state, in the programs that run there.
     pub(crate) ns_per_change: Option<Spread>,
+    /// As above, less what the counting takes.
+    pub(crate) ns_per_change_uncounted: Option<Spread>,
     /// The same with everything else that its programs do, for a change of state.
     pub(crate) ns_per_change_in_all: Option<Spread>,
     /// For a connection.
@@ -81,6 +83,10 @@ impl KernelCost {
             mix,
             did_not_run: mine().find_map(|cost| cost.measured.as_ref().err().cloned()).filter(|_| taken.is_empty()),
             ns_per_change: spread(&|taken| per(taken.state_ns as f64, taken.changes as f64)),
+            ns_per_change_uncounted: spread(&|taken| {
+                let counting = taken.empty.each()? * taken.state_runs as f64;
+                per((taken.state_ns as f64 - counting).max(0.0), taken.changes as f64)
+            }),
             ns_per_change_in_all: spread(&|taken| per(taken.all_ns as f64, taken.changes as f64)),
             ns_per_connection: spread(&|taken| per(taken.all_ns as f64, connected(taken))),
             changes_per_connection: spread(&|taken| per(taken.changes as f64, connected(taken))),
@@ -200,7 +206,9 @@ mod tests {
             programs: [("inet_sock_set_state".to_owned(), counts(500_000, 1000))].into(),
             changes: 1000,
             state_ns: 500_000,
+            state_runs: 2000,
             all_ns: 800_000,
+            empty: counts(40_000, 1000),
         };
         let cost = KernelCost::of(
             Tool::Record,
@@ -209,6 +217,8 @@ mod tests {
         );
         let median = |spread: Option<Spread>| spread.unwrap().median;
         assert_eq!(median(cost.ns_per_change), 500.0);
+        // Two programs, and the kernel counts each.
+        assert_eq!(median(cost.ns_per_change_uncounted), 420.0);
         assert_eq!(median(cost.ns_per_change_in_all), 800.0);
         assert_eq!(median(cost.ns_per_connection), 8000.0);
         assert_eq!(median(cost.changes_per_connection), 10.0);

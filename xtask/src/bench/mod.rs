@@ -2,6 +2,7 @@
 
 mod command;
 mod costs;
+mod empty;
 mod figures;
 mod interrupt;
 pub(crate) mod load;

@@ -17,6 +17,11 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
+    /// Nanoseconds a run.
+    pub(crate) fn each(self) -> Option<f64> {
+        (self.runs > 0).then(|| self.time_ns as f64 / self.runs as f64)
+    }
+
     fn since(self, before: Self) -> Self {
         Self { time_ns: self.time_ns.saturating_sub(before.time_ns), runs: self.runs.saturating_sub(before.runs) }
     }
