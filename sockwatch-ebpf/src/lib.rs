@@ -11,7 +11,7 @@ pub use offsets::{ABSENT, Offsets};
 
 /// Layout version of everything in this crate; goes up with every change. A test refuses an object that was built from
 /// other sources than the loader.
-pub const ABI_VERSION: u32 = 9;
+pub const ABI_VERSION: u32 = 10;
 
 /// What a record is: the value of [`Head::kind`].
 pub mod kind {
@@ -55,10 +55,14 @@ pub mod runner {
     pub const ITERATOR: u32 = 1;
     /// The second program at a place, which takes what the first is skipped for.
     pub const SECOND: u32 = 2;
-    /// The third, which takes what both are skipped for.
+    /// The third, which takes what both are skipped for; and so on.
     pub const THIRD: u32 = 3;
+    /// The fourth.
+    pub const FOURTH: u32 = 4;
+    /// The fifth.
+    pub const FIFTH: u32 = 5;
     /// How many there are.
-    pub const COUNT: u32 = 4;
+    pub const COUNT: u32 = 6;
 }
 
 /// Why a record is lost.
@@ -390,7 +394,7 @@ pub mod twin {
     /// How many there are.
     pub const COUNT: usize = 13;
     /// Most programs behind the first.
-    pub const FURTHER: usize = 2;
+    pub const FURTHER: usize = 4;
 }
 
 /// What one processor counts: a row of the map `COUNTERS`, by the processor's number. User space has the map in its memory,
@@ -404,7 +408,7 @@ pub struct Counters {
     /// By which program behind the first, and by [`twin`]: how often it took an event that those before it were skipped for. Never
     /// reset.
     pub taken: [[u64; twin::COUNT]; twin::FURTHER],
-    /// By which program, and by [`twin`]: 1 while the first, or the one behind it, is running.
+    /// By which program but the last, and by [`twin`]: 1 while it is running.
     pub busy: [[u64; twin::TRACEPOINTS]; twin::FURTHER],
     /// By [`twin`]: which socket the first program was at last,
     pub told_of: [u64; twin::TRACEPOINTS],
@@ -433,7 +437,7 @@ pub struct Config {
     pub root: u32,
     /// The port to follow alone, host order; 0: all are followed.
     pub port: u32,
-    /// 1 if the programs of tracepoints may be preempted, so that there is a third one where it matters; else 0.
+    /// 1 if the programs of tracepoints may be preempted, so that there are more of them where it matters; else 0.
     pub preemptible: u32,
     /// 1 if the ring's lock may give up, so that it is asked for again; else 0.
     pub resilient: u32,
@@ -451,6 +455,6 @@ const _: () = {
     assert!(size_of::<Call>() == 16 + 88 + 48 + 24);
     assert!(size_of::<Exec>() == 16 + 48 + 8 + COMPONENT * COMPONENTS);
     assert!(size_of::<Snapshot>() == 16 + 88 + 48 + 48 + 8);
-    assert!(size_of::<Counters>() == 30 * 64);
+    assert!(size_of::<Counters>() == 46 * 64);
     assert!(size_of::<Config>() == 32);
 };

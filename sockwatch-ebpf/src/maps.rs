@@ -91,6 +91,8 @@ pub(crate) struct InCall {
     pub(crate) fd: i32,
     /// The backlog given.
     pub(crate) backlog: i32,
+    /// The memory that the last exec which was seen gave the process, where exec may be seen by several programs.
+    pub(crate) executed: u64,
 }
 
 #[btf_map]

@@ -92,7 +92,7 @@ fn next_id(runner: u32) -> u64 {
         *last += 1;
         *last
     };
-    (cpu << 48) | (u64::from(runner) << 46) | count
+    (cpu << 48) | (u64::from(runner) << 45) | count
 }
 
 /// Which of the two places of the local port to believe.

@@ -4,7 +4,8 @@
 //! kernel/trace/bpf_trace.c): a packet that arrives while a process is in the program would go unseen. So each of the
 //! busy tracepoints has a second program behind the first, of the same code. It acts only on events that the first was
 //! skipped for. A process and a packet are all that can nest, as long as programs are not preempted. Newer kernels (7.2 does)
-//! preempt them, and others run there meanwhile, for milliseconds: changes of state have a third program there.
+//! preempt them, and others run there meanwhile, for milliseconds, and are preempted in turn: changes of state and exec have as many as five
+//! programs there.
 //!
 //! A later program knows the first's event by the socket and by what happens to it: what the first noted last on this processor
 //! says almost always that it was there. Where that is another, something came between the two, or the first was skipped;
@@ -13,8 +14,8 @@
 
 use core::ffi::c_void;
 
-use sockwatch_ebpf::runner;
 pub(crate) use sockwatch_ebpf::twin as tracepoint;
+use sockwatch_ebpf::{runner, twin::FURTHER};
 
 use crate::{
     maps::{CONFIG, counters},
@@ -60,28 +61,18 @@ pub(crate) fn second(
     further(1, true, tracepoint, sk, what, seen, work)
 }
 
-/// As above, where there may be a third.
+/// The work of the program that so many are before, where there are more of them if they may be preempted.
 #[inline(always)]
-pub(crate) fn second_of_three(
+pub(crate) fn nth(
+    before: usize,
     tracepoint: usize,
     sk: *const c_void,
     what: u64,
     seen: impl FnOnce() -> Seen,
     work: impl FnOnce(u32),
 ) -> i32 {
-    further(1, frozen(&CONFIG.preemptible) == 0, tracepoint, sk, what, seen, work)
-}
-
-/// The third program's work.
-#[inline(always)]
-pub(crate) fn third(
-    tracepoint: usize,
-    sk: *const c_void,
-    what: u64,
-    seen: impl FnOnce() -> Seen,
-    work: impl FnOnce(u32),
-) -> i32 {
-    further(2, true, tracepoint, sk, what, seen, work)
+    let is_last = if frozen(&CONFIG.preemptible) == 0 { before == 1 } else { before == FURTHER };
+    further(before, is_last, tracepoint, sk, what, seen, work)
 }
 
 /// The work of the program that so many are before.
@@ -109,16 +100,17 @@ fn further(
         let is_busy = |nth: usize| (&raw const (*counters).busy[nth][tracepoint]).read_volatile() != 0;
         match seen() {
             Seen::Yes => return 0,
-            Seen::Unknown if !(is_busy(0) && (before == 1 || is_busy(1))) => return 0,
+            Seen::Unknown if !(0..before).all(is_busy) => return 0,
             Seen::Unknown | Seen::No => {}
         }
         (*counters).taken[before - 1][tracepoint] += 1;
-        if is_last {
-            work(if before == 1 { runner::SECOND } else { runner::THIRD });
+        let runner = runner::SECOND + before as u32 - 1;
+        if before == FURTHER {
+            work(runner);
         } else {
             let busy = &raw mut (*counters).busy[before][tracepoint];
             busy.write_volatile(1);
-            work(runner::SECOND);
+            work(runner);
             busy.write_volatile(0);
         }
     }

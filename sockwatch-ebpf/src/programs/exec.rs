@@ -10,9 +10,9 @@ use aya_ebpf::{
 use sockwatch_ebpf::{COMPONENT, COMPONENTS, flag, kind};
 
 use crate::{
-    emit::{head, now, send_copy},
-    maps::EXEC,
-    memory::{Memory, Raw, Typed, off},
+    emit::{head, lose_for_memory, now, send_copy},
+    maps::{CONFIG, EXEC, in_call, in_call_or_new},
+    memory::{Memory, Raw, Typed, frozen, off},
     task,
     twin::{self, Seen, tracepoint},
 };
@@ -21,32 +21,70 @@ use crate::{
 /// new memory map in place.
 #[btf_tracepoint(function = "sched_process_exec")]
 pub(crate) fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
-    twin::first(tracepoint::EXEC, ctx.arg(0), EXECUTED, executed)
+    twin::first(tracepoint::EXEC, ctx.arg(0), memory(), executed)
 }
 
-/// Takes what happens while the first is preempted.
+/// Takes what happens while the first is preempted: it is the longest of the programs, and many processes may begin at once.
 #[btf_tracepoint(function = "sched_process_exec")]
 pub(crate) fn sched_process_exec_2(ctx: BtfTracePointContext) -> i32 {
-    twin::second_of_three(tracepoint::EXEC, ctx.arg(0), EXECUTED, || Seen::Unknown, executed)
+    behind(1, &ctx)
 }
 
-/// Takes what happens while both are: it is the longest of the programs, and many processes may begin at once.
+/// Takes what happens while both are.
 #[btf_tracepoint(function = "sched_process_exec")]
 pub(crate) fn sched_process_exec_3(ctx: BtfTracePointContext) -> i32 {
-    twin::third(tracepoint::EXEC, ctx.arg(0), EXECUTED, || Seen::Unknown, executed)
+    behind(2, &ctx)
 }
 
-/// All that happens to a process here.
-const EXECUTED: u64 = 1;
+/// As above, of three.
+#[btf_tracepoint(function = "sched_process_exec")]
+pub(crate) fn sched_process_exec_4(ctx: BtfTracePointContext) -> i32 {
+    behind(3, &ctx)
+}
+
+/// As above, of four.
+#[btf_tracepoint(function = "sched_process_exec")]
+pub(crate) fn sched_process_exec_5(ctx: BtfTracePointContext) -> i32 {
+    behind(4, &ctx)
+}
+
+/// The program that so many are before.
+#[inline(always)]
+fn behind(before: usize, ctx: &BtfTracePointContext) -> i32 {
+    twin::nth(before, tracepoint::EXEC, ctx.arg(0), memory(), was_seen, executed)
+}
+
+/// The process's memory, by which its last exec is known: the one before it was still there when this was made.
+#[inline(always)]
+fn memory() -> u64 {
+    // SAFETY: a helper without preconditions.
+    let current = Typed(unsafe { bpf_get_current_task_btf() }.cast_const().cast());
+    current.follow(off!(task_mm)).0 as u64
+}
+
+/// Whether an earlier program saw this exec.
+#[inline(always)]
+fn was_seen() -> Seen {
+    match in_call() {
+        Some(slot) if slot.executed == memory() => Seen::Yes,
+        _ => Seen::No,
+    }
+}
 
 #[inline(always)]
 fn executed(runner: u32) {
-    let Some(exec) = EXEC.get_ptr_mut(runner) else { return };
-    // SAFETY: this processor's and this program's own room.
-    let exec = unsafe { &mut *exec };
+    if frozen(&CONFIG.preemptible) != 0 {
+        match in_call_or_new() {
+            Some(slot) => slot.executed = memory(),
+            None => return lose_for_memory(runner, kind::EXEC),
+        }
+    }
     // SAFETY: a helper without preconditions.
     let current = Typed(unsafe { bpf_get_current_task_btf() }.cast_const().cast());
     let file = current.follow(off!(task_mm)).follow(off!(mm_exe));
+    let Some(exec) = EXEC.get_ptr_mut(runner) else { return };
+    // SAFETY: this processor's and this program's own room.
+    let exec = unsafe { &mut *exec };
     exec.head = head(kind::EXEC, 0, now());
     task::fill_current(&mut exec.task);
     exec.reserved = 0;

@@ -27,16 +27,33 @@ pub(crate) fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
 /// Takes what interrupts the first.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub(crate) fn inet_sock_set_state_2(ctx: BtfTracePointContext) -> i32 {
-    let change = Change::of(&ctx);
-    let seen = || change.was_seen();
-    twin::second_of_three(tracepoint::STATE, change.sk, change.mark(), seen, |runner| changed(&ctx, runner))
+    behind(1, &ctx)
 }
 
 /// Takes what comes while both are preempted.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub(crate) fn inet_sock_set_state_3(ctx: BtfTracePointContext) -> i32 {
-    let change = Change::of(&ctx);
-    twin::third(tracepoint::STATE, change.sk, change.mark(), || change.was_seen(), |runner| changed(&ctx, runner))
+    behind(2, &ctx)
+}
+
+/// As above, of three.
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub(crate) fn inet_sock_set_state_4(ctx: BtfTracePointContext) -> i32 {
+    behind(3, &ctx)
+}
+
+/// As above, of four.
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub(crate) fn inet_sock_set_state_5(ctx: BtfTracePointContext) -> i32 {
+    behind(4, &ctx)
+}
+
+/// The program that so many are before.
+#[inline(always)]
+fn behind(before: usize, ctx: &BtfTracePointContext) -> i32 {
+    let change = Change::of(ctx);
+    let seen = || change.was_seen();
+    twin::nth(before, tracepoint::STATE, change.sk, change.mark(), seen, |runner| changed(ctx, runner))
 }
 
 /// What the tracepoint tells.

@@ -80,13 +80,10 @@ impl On<'_> {
         let plain = |programs| Way { programs, twins: Vec::new(), trampolines: false, why_not: None };
         let Self { ebpf, kernel, .. } = self;
         Ok(match probe.hook {
-            Hook::Typed(name) => attach_typed(ebpf, name, name, kernel).map(|()| plain(programs)).map_err(Into::into),
+            Hook::Typed(name) => attach_typed(ebpf, &[name], kernel).map(|()| plain(programs)).map_err(Into::into),
             Hook::Twin(programs, twin, enough) => {
                 let wanted = if self.preemptible { programs } else { &programs[..enough] };
-                // In this order: the kernel calls the programs of a tracepoint in the order in which they were attached.
-                wanted
-                    .iter()
-                    .try_for_each(|program| attach_typed(ebpf, program, wanted[0], kernel))
+                attach_typed(ebpf, wanted, kernel)
                     .inspect_err(|_| wanted.iter().for_each(|program| detach(ebpf, program)))
                     // What the first is skipped for the others take.
                     .map(|()| Way { twins: vec![twin], ..plain(vec![wanted[0]]) })
@@ -205,25 +202,34 @@ where
     program.try_into()
 }
 
-fn attach_typed(ebpf: &mut Ebpf, name: &str, tracepoint: &str, kernel: &AyaBtf) -> Result<(), ProgramError> {
-    let program: &mut BtfTracePoint = program(ebpf, name)?;
-    program.load(tracepoint, kernel)?;
-    program.attach().map(drop)
+/// Programs of the tracepoint that the first is named after. In this order: the kernel calls the programs of a tracepoint in the order
+/// in which they were attached. All are loaded before one is attached: to verify them takes far longer, and what the first is skipped
+/// for meanwhile nobody would take.
+fn attach_typed(ebpf: &mut Ebpf, names: &[&str], kernel: &AyaBtf) -> Result<(), ProgramError> {
+    for name in names {
+        program::<&mut BtfTracePoint>(ebpf, name)?.load(names[0], kernel)?;
+    }
+    names.iter().try_for_each(|name| program::<&mut BtfTracePoint>(ebpf, name)?.attach().map(drop))
 }
 
 /// The second program first: the kernel calls those of a function in the opposite of the order in which they were attached
-/// (`bpf_trampoline_link_prog` in kernel/bpf/trampoline.c).
+/// (`bpf_trampoline_link_prog` in kernel/bpf/trampoline.c). Both are loaded before, as above.
 fn attach_trampoline(ebpf: &mut Ebpf, trampoline: &Trampoline, kernel: &AyaBtf) -> Result<(), ProgramError> {
     let Trampoline { program: name, function, exit, second } = trampoline;
-    for (name, function) in second.iter().map(|second| (second.program, second.function)).chain([(*name, *function)]) {
+    let second = second.iter().map(|second| (second.program, second.function));
+    let programs: Vec<(&str, &str)> = second.chain([(*name, *function)]).collect();
+    for (name, function) in &programs {
         if *exit {
-            let program: &mut FExit = program(ebpf, name)?;
-            program.load(function, kernel)?;
-            program.attach()?;
+            program::<&mut FExit>(ebpf, name)?.load(function, kernel)?;
         } else {
-            let program: &mut FEntry = program(ebpf, name)?;
-            program.load(function, kernel)?;
-            program.attach()?;
+            program::<&mut FEntry>(ebpf, name)?.load(function, kernel)?;
+        }
+    }
+    for (name, _) in programs {
+        if *exit {
+            program::<&mut FExit>(ebpf, name)?.attach()?;
+        } else {
+            program::<&mut FEntry>(ebpf, name)?.attach()?;
         }
     }
     Ok(())

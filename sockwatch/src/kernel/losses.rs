@@ -83,12 +83,18 @@ pub struct Causes {
 /// The counters of what was lost.
 pub struct Losses {
     counters: Counters,
-    skipped: Vec<Skipped>,
+    /// Each with what other programs took at the start that the first was not skipped for, as it was not there yet.
+    skipped: Vec<(Skipped, u64)>,
 }
 
 impl Losses {
+    /// Once all are attached.
     pub(super) fn new(counters: Counters, skipped: Vec<Skipped>) -> Self {
-        Self { counters, skipped }
+        let with_before = |skipped: Skipped| {
+            let before = skipped.taken(&counters).saturating_sub(skipped.misses());
+            (skipped, before)
+        };
+        Self { skipped: skipped.into_iter().map(with_before).collect(), counters }
     }
 
     /// What was lost since the start, where it is more than `known`. An event that is being taken at this very moment is
@@ -105,7 +111,7 @@ impl Losses {
     /// Where all that was lost since the start was lost.
     #[must_use]
     pub fn causes(&self) -> Causes {
-        let skipped = self.skipped.iter().map(|skipped| (skipped.probe.clone(), self.unseen(skipped)));
+        let skipped = self.skipped.iter().map(|one| (one.0.probe.clone(), self.unseen(one)));
         Causes {
             unfit: self.counters.lost(loss::FULL),
             refused: self.counters.lost(loss::REFUSED),
@@ -121,13 +127,23 @@ impl Losses {
 
     /// Events for which the kernel skipped a program, less those that a second program took.
     fn skipped(&self) -> u64 {
-        self.skipped.iter().map(|skipped| self.unseen(skipped)).sum()
+        self.skipped.iter().map(|one| self.unseen(one)).sum()
     }
 
-    fn unseen(&self, skipped: &Skipped) -> u64 {
+    fn unseen(&self, (skipped, before): &(Skipped, u64)) -> u64 {
         // What was skipped before what was taken: an event between the two is found with the next look.
-        let misses: u64 = skipped.programs.iter().map(ProgramFacts::misses).sum();
-        misses.saturating_sub(skipped.twins.iter().map(|twin| self.counters.taken(*twin)).sum())
+        let misses = skipped.misses();
+        (misses + before).saturating_sub(skipped.taken(&self.counters))
+    }
+}
+
+impl Skipped {
+    fn misses(&self) -> u64 {
+        self.programs.iter().map(ProgramFacts::misses).sum()
+    }
+
+    fn taken(&self, counters: &Counters) -> u64 {
+        self.twins.iter().map(|twin| counters.taken(*twin)).sum()
     }
 }
 

@@ -95,6 +95,22 @@ pub enum Hook {
     Iterator(&'static str, &'static str),
 }
 
+/// The programs of changes of state, and of exec.
+const STATES: [&str; 1 + twin::FURTHER] = [
+    "inet_sock_set_state",
+    "inet_sock_set_state_2",
+    "inet_sock_set_state_3",
+    "inet_sock_set_state_4",
+    "inet_sock_set_state_5",
+];
+const EXECS: [&str; 1 + twin::FURTHER] = [
+    "sched_process_exec",
+    "sched_process_exec_2",
+    "sched_process_exec_3",
+    "sched_process_exec_4",
+    "sched_process_exec_5",
+];
+
 /// Something in the kernel that sockwatch looks through.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Probe {
@@ -173,7 +189,7 @@ pub const PROBES: &[Probe] = &[
         without: "reset_received events",
     },
     Probe {
-        hook: Hook::Twin(&["sched_process_exec", "sched_process_exec_2", "sched_process_exec_3"], twin::EXEC, 1),
+        hook: Hook::Twin(&EXECS, twin::EXEC, 1),
         required: false,
         gives: "the executable of processes that end at once",
         without: "the executable of processes that end before /proc is read",
@@ -262,7 +278,7 @@ pub const PROBES: &[Probe] = &[
         without: "accepts: which process took a connection",
     },
     Probe {
-        hook: Hook::Twin(&["inet_sock_set_state", "inet_sock_set_state_2", "inet_sock_set_state_3"], twin::STATE, 2),
+        hook: Hook::Twin(&STATES, twin::STATE, 2),
         required: true,
         gives: "every change of a socket's state",
         without: "every change of a socket's state",
