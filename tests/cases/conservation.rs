@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     io,
+    ops::RangeInclusive,
     process::{Command, Stdio},
     thread,
 };
@@ -32,8 +33,10 @@ impl Kernel {
         Self { reader }
     }
 
-    /// How many events there were for the programs of a sockwatch, under a load that has ended, beside the calls that succeeded.
-    fn events(&self, trace: &Trace, load: &Load) -> u64 {
+    /// How many events there were for the programs of a sockwatch, under a load that has ended and whose connections were reset: at least
+    /// and at most. A reset that answers a segment which met no socket is none, and cannot be told from the others: it comes where a
+    /// connection is reset before all of its acknowledgements arrived.
+    fn events(&self, trace: &Trace, load: &Load) -> RangeInclusive<u64> {
         let mut of: BTreeMap<String, (u64, u64)> = BTreeMap::new();
         let all: Vec<(String, u64, u64)> = self.reader.ask(&format!("programs.programs({})", trace.pid()));
         for (name, runs, misses) in all {
@@ -43,8 +46,11 @@ impl Kernel {
         let get = |name: &str| *of.get(name).unwrap_or_else(|| panic!("no program {name} among {of:?}"));
         let changes: u64 = TRACEPOINTS.iter().map(|name| get(name)).map(|(runs, misses)| runs + misses).sum();
         let silent: u64 = SILENT.iter().map(|name| get(name).1).sum();
-        // Each pair has a listener, which is bound.
-        changes + silent + u64::from(load.connections + 2 * load.pairs)
+        let (runs, misses) = get("tcp_send_reset");
+        let unasked = (runs + misses).saturating_sub(load.connections.into());
+        // Beside the calls that succeeded. Each pair has a listener, which is bound.
+        let most = changes + silent + u64::from(load.connections + 2 * load.pairs);
+        most - unasked..=most
     }
 }
 
@@ -75,7 +81,7 @@ fn conserved(
     trace.signal(Signal::SIGINT);
     let ended = trace.end();
     let Some((received, lost)) = received_and_lost(&ended.stderr) else { panic!("{:?}", ended.stderr) };
-    assert_eq!(received + lost, happened, "{received} received, {lost} lost");
+    assert!(happened.contains(&(received + lost)), "{received} received, {lost} lost, of {happened:?}");
     assert!(lost == 0 || ended.code() == 3, "{lost} lost, exit code {}", ended.code());
     lost
 }
