@@ -11,9 +11,9 @@ use crate::event::Time;
 /// How far records of two processors may be out of order (each is stamped before it is written): one millisecond.
 const SKEW: Time = 1_000_000;
 
-/// How long an entry waits for what may explain it: 20 milliseconds. What follows comes from the same thread, in the same
-/// system call.
-const PATIENCE: Time = 20_000_000;
+/// How long an entry waits for what may explain it: 100 milliseconds. What follows comes from the same thread, in the same
+/// system call; on a busy host that thread may be preempted in it.
+const PATIENCE: Time = 100_000_000;
 
 /// How many entries a new one may have to overtake to be put in its place: records are nearly in order.
 const NEAR: usize = 64;

@@ -30,7 +30,7 @@ const OLD: Duration = Duration::from_secs(1);
 const MOST_QUEUED: usize = 64 << 20;
 
 /// After an event, times up to this much later still tell something: the engine waits for what explains it.
-const LINGER: Time = 40_000_000;
+const LINGER: Time = 200_000_000;
 
 /// Where nothing happens, a sign of life so often.
 const SIGN_OF_LIFE: Time = 10_000_000_000;

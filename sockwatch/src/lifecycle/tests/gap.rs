@@ -128,7 +128,7 @@ fn what_still_waits_behind_the_gap_is_told_once_and_when_it_is_settled() {
     recorder.advance(host.now, &mut |_| {});
     watch.resume(recorder);
     assert_eq!(watch.milestones(), ["connect", "established"]);
-    watch.advance(host.now + 20 * MS);
+    watch.advance(host.now + 100 * MS);
     assert_eq!(watch.milestones(), ["connect", "established", "close"]);
 }
 
