@@ -1,6 +1,6 @@
 //! The maps, and nothing that acts on them but their look-ups.
 
-use core::{ffi::c_void, ptr};
+use core::{ffi::c_void, mem::MaybeUninit, ptr};
 
 use aya_ebpf::{
     bindings::bpf_map_type::{BPF_MAP_TYPE_SK_STORAGE, BPF_MAP_TYPE_TASK_STORAGE},
@@ -10,7 +10,10 @@ use aya_ebpf::{
 };
 use sockwatch_ebpf::{Call, Config, Counters, Head, Sock, Transition, call, runner};
 
-use crate::emit::cpu;
+use crate::{
+    emit::cpu,
+    memory::{Memory, Typed, clear, off},
+};
 
 /// `BPF_LOCAL_STORAGE_GET_F_CREATE`.
 const CREATE: u64 = 1;
@@ -97,6 +100,21 @@ pub(crate) struct InCall {
 
 #[btf_map]
 static IN_CALL: LocalStorage<InCall, { BPF_MAP_TYPE_TASK_STORAGE as usize }, { NO_PREALLOC }> = LocalStorage::new();
+
+/// A thread, not to be taken for a later one at its address.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Thread {
+    addr: u64,
+    start: u64,
+}
+
+/// The calls of threads that the kernel can't give a storage. It has no memory for one where the control group that sockwatch
+/// runs in is at its limit (what it takes is charged there, and not waited for: `alloc_bulk` in kernel/bpf/memalloc.c), as it
+/// may be for the recording alone that is written; and it makes none while another is being made on this processor
+/// (`bpf_task_storage_trylock` in kernel/bpf/bpf_task_storage.c). This memory is had beforehand.
+#[btf_map]
+static SPARE: HashMap<Thread, InCall, 1024> = HashMap::new();
 
 /// Everything that goes to user space. The loader sets its size.
 #[btf_map]
@@ -185,19 +203,64 @@ pub(crate) fn identity_or(sk: *const c_void, first: &mut Identity) -> Option<&'s
 /// The current thread's call, if it ever was in a traced one.
 #[inline(always)]
 pub(crate) fn in_call() -> Option<&'static mut InCall> {
-    // SAFETY: as above, for the current task.
-    unsafe {
-        bpf_task_storage_get(IN_CALL.as_ptr(), bpf_get_current_task_btf(), ptr::null_mut(), 0).cast::<InCall>().as_mut()
-    }
+    stored(0).or_else(spare)
 }
 
-/// The current thread's call, made if there is none.
+/// The current thread's call, made if there is none; `None` if there is no room for it.
 #[inline(always)]
 pub(crate) fn in_call_or_new() -> Option<&'static mut InCall> {
-    // SAFETY: as above; a null initial value means zeros.
+    stored(CREATE).or_else(spare_or_new)
+}
+
+/// The current thread's call, if it is this one, which it is in no longer.
+#[inline(always)]
+pub(crate) fn leave(call: u16) -> Option<InCall> {
+    let stored = stored(0);
+    let is_spare = stored.is_none();
+    let slot = stored.or_else(spare).filter(|slot| slot.call == call)?;
+    slot.call = 0;
+    let left = *slot;
+    if is_spare {
+        // There may be few, and many threads.
+        let _ = SPARE.remove(&thread());
+    }
+    Some(left)
+}
+
+/// The current thread's call in its storage.
+#[inline(always)]
+fn stored(flags: u64) -> Option<&'static mut InCall> {
+    // SAFETY: as above, for the current task; a null initial value means zeros.
     unsafe {
-        bpf_task_storage_get(IN_CALL.as_ptr(), bpf_get_current_task_btf(), ptr::null_mut(), CREATE)
+        bpf_task_storage_get(IN_CALL.as_ptr(), bpf_get_current_task_btf(), ptr::null_mut(), flags)
             .cast::<InCall>()
             .as_mut()
     }
+}
+
+#[inline(always)]
+fn thread() -> Thread {
+    // SAFETY: a helper without preconditions.
+    let current = Typed(unsafe { bpf_get_current_task_btf() }.cast_const().cast());
+    Thread { addr: current.0 as u64, start: current.read(off!(task_start)) }
+}
+
+/// The current thread's call, where it has no storage.
+#[inline(always)]
+fn spare() -> Option<&'static mut InCall> {
+    // SAFETY: null, or a value, whose memory stays; nobody else removes it.
+    unsafe { find_spare().as_mut() }
+}
+
+#[inline(never)]
+fn find_spare() -> *mut InCall {
+    SPARE.get_ptr_mut(&thread()).unwrap_or(ptr::null_mut())
+}
+
+#[inline(always)]
+fn spare_or_new() -> Option<&'static mut InCall> {
+    let mut room = MaybeUninit::<InCall>::uninit();
+    // It may have one: a thread need not come back from its call.
+    SPARE.insert(&thread(), &*clear(&mut room), 0).ok()?;
+    spare()
 }

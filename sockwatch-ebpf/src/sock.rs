@@ -1,6 +1,6 @@
 //! What a `struct sock` tells.
 
-use core::{ffi::c_void, mem::MaybeUninit};
+use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_skc_to_tcp_sock};
 use sockwatch_ebpf::{ABSENT, Sock, Stats, family, flag, protocol, state};
@@ -9,7 +9,7 @@ use crate::{
     emit::{cpu, lose_for_memory},
     filter,
     maps::{Identity, counters, identity, identity_or},
-    memory::{Memory, Raw, Typed, clear, off, wipe},
+    memory::{Memory, Raw, Typed, off, wipe},
     twin::Seen,
 };
 
@@ -50,21 +50,32 @@ pub(crate) fn identify_seen(sk: *const c_void, runner: u32, kind: u16, seen: u64
 #[inline(always)]
 fn own(sk: *const c_void, runner: u32, kind: u16) -> Option<&'static mut Identity> {
     let addr = sk as u64;
-    let mut first = MaybeUninit::<Identity>::uninit();
-    let Some(identity) = identity_or(sk, clear(&mut first)) else {
-        lose_for_memory(runner, kind);
-        return None;
-    };
-    if identity.addr != addr {
-        // New, or a copy of its listener's.
-        identity.parent = identity.id;
-        identity.id = next_id(runner);
-        identity.addr = addr;
-        identity.seen = 0;
-        if filter::is_on() {
-            // What was kept of it comes first.
-            filter::release(runner, kind, addr, filter::inode(Typed(sk)), (identity.id, identity.parent));
+    let (identity, is_new) = match identity(sk) {
+        Some(identity) if identity.addr == addr => return Some(identity),
+        Some(copy) => {
+            // Of its listener's; nobody else knows the socket yet.
+            copy.parent = copy.id;
+            copy.id = next_id(runner);
+            copy.addr = addr;
+            copy.seen = 0;
+            (copy, true)
         }
+        None => {
+            // Whole from the first: iter/task_file comes to a socket while another has it locked. Whoever makes a storage at the same
+            // time, here or in another sockwatch, may leave us without one (`bpf_local_storage_update` in
+            // kernel/bpf/bpf_local_storage.c): then there is one to be found, or to be added to.
+            let mut first = Identity { id: next_id(runner), addr, parent: 0, seen: 0 };
+            let Some(made) = identity_or(sk, &mut first).or_else(|| identity_or(sk, &mut first)) else {
+                lose_for_memory(runner, kind);
+                return None;
+            };
+            let is_new = made.id == first.id;
+            (made, is_new)
+        }
+    };
+    if is_new && filter::is_on() {
+        // What was kept of it comes first.
+        filter::release(runner, kind, addr, filter::inode(Typed(sk)), (identity.id, identity.parent));
     }
     Some(identity)
 }

@@ -7,6 +7,7 @@ mod files;
 mod full_disk;
 mod golden;
 mod killed;
+mod no_memory;
 mod part;
 mod same;
 mod segments;

@@ -9,7 +9,7 @@ use sockwatch_ebpf::{ABSENT, kind, runner};
 
 use super::call::{self, Outcome};
 use crate::{
-    maps::{InCall, counters},
+    maps::{InCall, counters, leave},
     memory::{Memory, Raw, Typed, off},
 };
 
@@ -27,7 +27,7 @@ pub(crate) fn sys_enter_accept(ctx: TracePointContext) -> u32 {
 /// needs none.
 #[tracepoint(category = "syscalls", name = "sys_exit_accept4")]
 pub(crate) fn sys_exit_accept(ctx: TracePointContext) -> u32 {
-    told(runner::FIRST, call::leave(kind::ACCEPT), call::returned(&ctx));
+    told(runner::FIRST, leave(kind::ACCEPT), call::returned(&ctx));
     0
 }
 
@@ -39,7 +39,7 @@ pub(super) fn entered(runner: u32, fd: i32) {
 
 #[inline(always)]
 pub(super) fn returned(runner: u32, value: i64) {
-    if let Some(slot) = call::leave(kind::ACCEPT).filter(|slot| slot.told == 0) {
+    if let Some(slot) = leave(kind::ACCEPT).filter(|slot| slot.told == 0) {
         told(runner, Some(slot), value);
     }
 }
@@ -80,7 +80,7 @@ pub(super) fn is_current() -> bool {
 }
 
 #[inline(always)]
-fn told(runner: u32, slot: Option<&'static mut InCall>, value: i64) {
+fn told(runner: u32, slot: Option<InCall>, value: i64) {
     let (fd, error) = match (call::outcome(value), &slot) {
         (Ok(fd), _) => (fd, 0),
         (Err(errno), Some(slot)) if call::is_failure(errno) => (slot.fd, errno),

@@ -4,6 +4,7 @@ use aya_ebpf::{macros::tracepoint, programs::TracePointContext};
 use sockwatch_ebpf::{kind, runner};
 
 use super::call::{self, Outcome};
+use crate::maps::leave;
 
 /// `int bind(int fd, struct sockaddr *address, int length)`.
 #[tracepoint(category = "syscalls", name = "sys_enter_bind")]
@@ -31,7 +32,7 @@ pub(super) fn entered(runner: u32, fd: i32, address: u64) {
 
 #[inline(always)]
 pub(super) fn returned(runner: u32, value: i64) {
-    let Some(slot) = call::leave(kind::BIND).filter(|slot| slot.addr != 0) else { return };
+    let Some(slot) = leave(kind::BIND).filter(|slot| slot.addr != 0) else { return };
     let error = match call::outcome(value) {
         Ok(_) => 0,
         Err(errno) if call::is_failure(errno) => errno,
@@ -42,7 +43,7 @@ pub(super) fn returned(runner: u32, value: i64) {
     let outcome = Outcome { kind: kind::BIND, fd: slot.fd, error, called: slot.called, asked };
     call::report(runner, &outcome, sk, |record| {
         if error != 0 {
-            call::asked(slot, record.sock.family, &mut record.sock.local, &mut record.sock.local_port);
+            call::asked(&slot, record.sock.family, &mut record.sock.local, &mut record.sock.local_port);
         }
     });
 }

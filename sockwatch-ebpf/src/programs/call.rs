@@ -128,17 +128,6 @@ pub(super) fn is_in(call: u16) -> bool {
     in_call().is_some_and(|slot| slot.call == call)
 }
 
-/// The call that the current thread leaves, if its entry was seen.
-#[inline(always)]
-pub(super) fn leave(call: u16) -> Option<&'static mut InCall> {
-    let slot = in_call()?;
-    if slot.call != call {
-        return None;
-    }
-    slot.call = 0;
-    Some(slot)
-}
-
 /// Reads a `struct sockaddr_in` or `sockaddr_in6` of the caller into the slot.
 #[inline(always)]
 pub(super) fn read_address(slot: &mut InCall, user: u64) {

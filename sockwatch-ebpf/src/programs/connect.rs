@@ -4,6 +4,7 @@ use aya_ebpf::{macros::tracepoint, programs::TracePointContext};
 use sockwatch_ebpf::{kind, runner};
 
 use super::call::{self, Outcome};
+use crate::maps::leave;
 
 /// `SS_UNCONNECTED` of `struct socket` (include/uapi/linux/net.h): a call in any other state asks after an earlier
 /// connect, and its result is that one's.
@@ -37,7 +38,7 @@ pub(super) fn entered(runner: u32, fd: i32, address: u64) {
 /// connect() to say.
 #[inline(always)]
 pub(super) fn returned(runner: u32, value: i64) {
-    let Some(slot) = call::leave(kind::CONNECT).filter(|slot| slot.addr != 0) else { return };
+    let Some(slot) = leave(kind::CONNECT).filter(|slot| slot.addr != 0) else { return };
     let Err(error) = call::outcome(value) else { return };
     if slot.told != 0 || !call::is_failure(error) {
         return;
@@ -45,6 +46,6 @@ pub(super) fn returned(runner: u32, value: i64) {
     let Some((sk, _)) = call::sock_of(slot.fd) else { return };
     let outcome = Outcome { kind: kind::CONNECT, fd: slot.fd, error, called: slot.called, asked: slot.asked_port };
     call::report(runner, &outcome, sk, |record| {
-        call::asked(slot, record.sock.family, &mut record.sock.peer, &mut record.sock.peer_port);
+        call::asked(&slot, record.sock.family, &mut record.sock.peer, &mut record.sock.peer_port);
     });
 }

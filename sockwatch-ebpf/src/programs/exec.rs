@@ -10,7 +10,7 @@ use aya_ebpf::{
 use sockwatch_ebpf::{COMPONENT, COMPONENTS, flag, kind};
 
 use crate::{
-    emit::{head, lose_for_memory, now, send_copy},
+    emit::{head, now, send_copy},
     maps::{CONFIG, EXEC, in_call, in_call_or_new},
     memory::{Memory, Raw, Typed, frozen, off},
     task,
@@ -73,11 +73,10 @@ fn was_seen() -> Seen {
 
 #[inline(always)]
 fn executed(runner: u32) {
-    if frozen(&CONFIG.preemptible) != 0 {
-        match in_call_or_new() {
-            Some(slot) => slot.executed = memory(),
-            None => return lose_for_memory(runner, kind::EXEC),
-        }
+    if frozen(&CONFIG.preemptible) != 0
+        && let Some(slot) = in_call_or_new()
+    {
+        slot.executed = memory();
     }
     // SAFETY: a helper without preconditions.
     let current = Typed(unsafe { bpf_get_current_task_btf() }.cast_const().cast());

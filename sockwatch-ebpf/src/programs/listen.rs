@@ -4,7 +4,10 @@ use aya_ebpf::{macros::tracepoint, programs::TracePointContext};
 use sockwatch_ebpf::{kind, runner};
 
 use super::call::{self, Outcome};
-use crate::memory::{Memory, off};
+use crate::{
+    maps::leave,
+    memory::{Memory, off},
+};
 
 /// `int listen(int fd, int backlog)`.
 #[tracepoint(category = "syscalls", name = "sys_enter_listen")]
@@ -32,7 +35,7 @@ pub(super) fn entered(runner: u32, fd: i32, backlog: i32) {
 
 #[inline(always)]
 pub(super) fn returned(runner: u32, value: i64) {
-    let Some(slot) = call::leave(kind::LISTEN).filter(|slot| slot.addr != 0) else { return };
+    let Some(slot) = leave(kind::LISTEN).filter(|slot| slot.addr != 0) else { return };
     let error = match call::outcome(value) {
         Ok(_) => 0,
         Err(errno) if call::is_failure(errno) => errno,

@@ -49,9 +49,14 @@ impl Iterators {
         for name in ["exists", "still"] {
             if let Some(program) = iterator(&mut self.programs, name) {
                 // setns changes the calling thread only: a thread of its own, that ends with it.
-                thread::scope(|scope| {
-                    scope.spawn(|| in_each_namespace(program, &mut found));
+                let records = &mut found;
+                let started = thread::scope(|scope| {
+                    let each = || in_each_namespace(program, records);
+                    thread::Builder::new().spawn_scoped(scope, each).map(drop)
                 });
+                if let Err(error) = started {
+                    found.unseen.push(format!("iter/tcp: can't start a thread: {error}"));
+                }
             }
         }
         found
