@@ -11,7 +11,7 @@ pub use offsets::{ABSENT, Offsets};
 
 /// Layout version of everything in this crate; goes up with every change. A test refuses an object that was built from
 /// other sources than the loader.
-pub const ABI_VERSION: u32 = 10;
+pub const ABI_VERSION: u32 = 11;
 
 /// What a record is: the value of [`Head::kind`].
 pub mod kind {
@@ -414,6 +414,11 @@ pub struct Counters {
     pub told_of: [u64; twin::TRACEPOINTS],
     /// and what happened to it. 0: nothing that the last program did not come to, too.
     pub told: [u64; twin::TRACEPOINTS],
+    /// Where one port is followed alone, and programs are not preempted: which socket's change of state the first program is still to
+    /// come to,
+    pub announced_of: u64,
+    /// and which change. 0: none.
+    pub announced: u64,
     /// The last ids given, by runner.
     pub last_id: [u64; runner::COUNT as usize],
     /// By [`call`]: how often a trampoline saw a call on descriptor -1. The loader makes some, to see whether system calls pass

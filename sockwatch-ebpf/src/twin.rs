@@ -11,13 +11,18 @@
 //! says almost always that it was there. Where that is another, something came between the two, or the first was skipped;
 //! then the socket itself remembers what was last seen of it. Nobody else changes that meanwhile: events of one socket do not
 //! nest, for whoever changes its state has it locked.
+//!
+//! Where one port is followed alone most sockets have nothing to remember it by. There another program comes before the first: it
+//! announces each change of state, and the first takes that back. So the second finds it announced just where the first was
+//! skipped. (What interrupts the announcement is not announced itself, and the first is there for it.)
 
 use core::ffi::c_void;
 
 pub(crate) use sockwatch_ebpf::twin as tracepoint;
-use sockwatch_ebpf::{runner, twin::FURTHER};
+use sockwatch_ebpf::{Counters, runner, twin::FURTHER};
 
 use crate::{
+    filter,
     maps::{CONFIG, counters},
     memory::frozen,
 };
@@ -27,8 +32,29 @@ use crate::{
 pub(crate) enum Seen {
     Yes,
     No,
-    /// The socket can't tell. It was not seen where the earlier programs are all in the midst of something else.
+    /// The socket can't tell. It was not seen where the earlier programs are all in the midst of something else, or where it was
+    /// announced and is still to be seen.
     Unknown,
+}
+
+/// Whether changes of state are announced.
+#[inline(always)]
+fn announces(tracepoint: usize) -> bool {
+    tracepoint == tracepoint::STATE && filter::is_on() && frozen(&CONFIG.preemptible) == 0
+}
+
+/// The work of the program before the first.
+#[inline(always)]
+pub(crate) fn announce(sk: *const c_void, what: u64) -> i32 {
+    let Some(counters) = counters() else { return 0 };
+    // SAFETY: this processor's own; of what interrupts this between the two only an announcement of the very same could be taken
+    // back, and nothing of one socket nests.
+    unsafe {
+        (&raw mut (*counters).announced).write_volatile(0);
+        (&raw mut (*counters).announced_of).write_volatile(sk as u64);
+        (&raw mut (*counters).announced).write_volatile(what);
+    }
+    0
 }
 
 /// The first program's work, at this event of a socket. `what` is not 0.
@@ -40,6 +66,9 @@ pub(crate) fn first(tracepoint: usize, sk: *const c_void, what: u64, work: impl 
     unsafe {
         let busy = &raw mut (*counters).busy[0][tracepoint];
         busy.write_volatile(1);
+        if announces(tracepoint) && is_announced(counters, sk, what) {
+            (&raw mut (*counters).announced).write_volatile(0);
+        }
         // The verifier does no arithmetic with pointers: the two can't be one word.
         (&raw mut (*counters).told_of[tracepoint]).write_volatile(sk as u64);
         (&raw mut (*counters).told[tracepoint]).write_volatile(what);
@@ -47,6 +76,19 @@ pub(crate) fn first(tracepoint: usize, sk: *const c_void, what: u64, work: impl 
         busy.write_volatile(0);
     }
     0
+}
+
+/// Whether this event is the one that was announced.
+///
+/// # Safety
+/// The pointer is to this processor's counters.
+#[inline(always)]
+unsafe fn is_announced(counters: *const Counters, sk: *const c_void, what: u64) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        (&raw const (*counters).announced).read_volatile() == what
+            && (&raw const (*counters).announced_of).read_volatile() == sk as u64
+    }
 }
 
 /// The second program's work, where it is the last.
@@ -100,6 +142,12 @@ fn further(
         let is_busy = |nth: usize| (&raw const (*counters).busy[nth][tracepoint]).read_volatile() != 0;
         match seen() {
             Seen::Yes => return 0,
+            Seen::Unknown if announces(tracepoint) => {
+                if !is_announced(counters, sk, what) {
+                    return 0;
+                }
+                (&raw mut (*counters).announced).write_volatile(0);
+            }
             Seen::Unknown if !(0..before).all(is_busy) => return 0,
             Seen::Unknown | Seen::No => {}
         }

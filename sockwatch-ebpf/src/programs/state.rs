@@ -16,6 +16,13 @@ use crate::{
     twin::{self, Seen, tracepoint},
 };
 
+/// Comes before the first, where one port is followed alone.
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub(crate) fn inet_sock_set_state_0(ctx: BtfTracePointContext) -> i32 {
+    let change = Change::of(&ctx);
+    twin::announce(change.sk, change.mark())
+}
+
 /// `void inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`, called before the new
 /// state is stored.
 #[btf_tracepoint(function = "inet_sock_set_state")]

@@ -19,7 +19,7 @@ use nix::libc;
 use super::{
     counters::Counters,
     load::{LoadError, chain},
-    probes::{Call, CallProgram, Calls, Hook, Probe, Trampoline},
+    probes::{Call, CallProgram, Calls, Hook, Probe, Trampoline, Twin},
     tracefs::TracefsError,
 };
 
@@ -64,6 +64,8 @@ pub(super) struct On<'a> {
     pub(super) calls: Calls,
     /// Whether tracepoints' programs may be preempted.
     pub(super) preemptible: bool,
+    /// Whether one port is followed alone.
+    pub(super) one_port: bool,
 }
 
 impl On<'_> {
@@ -71,7 +73,7 @@ impl On<'_> {
     pub(super) fn attach(&mut self, probe: &Probe) -> Result<Result<Way, AttachError>, LoadError> {
         let programs: Vec<&'static str> = match probe.hook {
             Hook::Typed(program) | Hook::Iterator(_, program) => vec![program],
-            Hook::Twin(programs, ..) => programs.to_vec(),
+            Hook::Twin(twin) => twin.before.iter().chain(twin.programs).copied().collect(),
             Hook::Call(call) => call.programs().collect(),
         };
         for name in &programs {
@@ -80,13 +82,15 @@ impl On<'_> {
         let plain = |programs| Way { programs, twins: Vec::new(), trampolines: false, why_not: None };
         let Self { ebpf, kernel, .. } = self;
         Ok(match probe.hook {
-            Hook::Typed(name) => attach_typed(ebpf, &[name], kernel).map(|()| plain(programs)).map_err(Into::into),
-            Hook::Twin(programs, twin, enough) => {
+            Hook::Typed(name) => attach_typed(ebpf, name, &[name], kernel).map(|()| plain(programs)).map_err(Into::into),
+            Hook::Twin(Twin { before, programs, place, enough }) => {
+                let before = before.filter(|_| self.one_port && !self.preemptible);
                 let wanted = if self.preemptible { programs } else { &programs[..enough] };
-                attach_typed(ebpf, wanted, kernel)
+                let wanted: Vec<_> = before.iter().chain(wanted).copied().collect();
+                attach_typed(ebpf, programs[0], &wanted, kernel)
                     .inspect_err(|_| wanted.iter().for_each(|program| detach(ebpf, program)))
                     // What the first is skipped for the others take.
-                    .map(|()| Way { twins: vec![twin], ..plain(vec![wanted[0]]) })
+                    .map(|()| Way { twins: vec![place], ..plain(vec![programs[0]]) })
                     .map_err(Into::into)
             }
             Hook::Iterator(name, program) => {
@@ -202,12 +206,12 @@ where
     program.try_into()
 }
 
-/// Programs of the tracepoint that the first is named after. In this order: the kernel calls the programs of a tracepoint in the order
+/// Programs of a tracepoint. In this order: the kernel calls the programs of a tracepoint in the order
 /// in which they were attached. All are loaded before one is attached: to verify them takes far longer, and what the first is skipped
 /// for meanwhile nobody would take.
-fn attach_typed(ebpf: &mut Ebpf, names: &[&str], kernel: &AyaBtf) -> Result<(), ProgramError> {
+fn attach_typed(ebpf: &mut Ebpf, tracepoint: &str, names: &[&str], kernel: &AyaBtf) -> Result<(), ProgramError> {
     for name in names {
-        program::<&mut BtfTracePoint>(ebpf, name)?.load(names[0], kernel)?;
+        program::<&mut BtfTracePoint>(ebpf, name)?.load(tracepoint, kernel)?;
     }
     names.iter().try_for_each(|name| program::<&mut BtfTracePoint>(ebpf, name)?.attach().map(drop))
 }

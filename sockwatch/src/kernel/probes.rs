@@ -86,13 +86,29 @@ pub enum Calls {
 pub enum Hook {
     /// A BTF-typed raw tracepoint (`tp_btf`), by its name. The program is named after it.
     Typed(&'static str),
-    /// As above, with programs that take what the first is skipped for; their place in [`twin`]; and how many are enough where
-    /// programs are not preempted.
-    Twin(&'static [&'static str], usize, usize),
+    /// As above, with programs that take what the first is skipped for.
+    Twin(Twin),
     /// A system call.
     Call(Call),
     /// A BPF iterator by its name, and its program.
     Iterator(&'static str, &'static str),
+}
+
+/// The programs of a tracepoint, of which those behind take what the first is skipped for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Twin {
+    /// What comes before the first where one port is followed alone, and programs are not preempted.
+    pub before: Option<&'static str>,
+    /// Their names; the first is named after the tracepoint.
+    pub programs: &'static [&'static str],
+    /// Their place in [`twin`].
+    pub place: usize,
+    /// How many are enough where programs are not preempted.
+    pub enough: usize,
+}
+
+const fn pair(programs: &'static [&'static str; 2], place: usize) -> Hook {
+    Hook::Twin(Twin { before: None, programs, place, enough: 2 })
 }
 
 /// The programs of changes of state, and of exec.
@@ -130,7 +146,7 @@ impl Probe {
     pub fn name(&self) -> String {
         match self.hook {
             Hook::Typed(name) => format!("tp_btf/{name}"),
-            Hook::Twin(programs, ..) => format!("tp_btf/{}", programs[0]),
+            Hook::Twin(twin) => format!("tp_btf/{}", twin.programs[0]),
             Hook::Call(call) => format!("syscalls/{}", call.name),
             Hook::Iterator(name, _) => format!("iter/{name}"),
         }
@@ -165,7 +181,7 @@ impl Attached {
 /// would be missed; the iterators last, when nothing that is new escapes the others.
 pub const PROBES: &[Probe] = &[
     Probe {
-        hook: Hook::Twin(&["tcp_destroy_sock", "tcp_destroy_sock_2"], twin::DESTROY, 2),
+        hook: pair(&["tcp_destroy_sock", "tcp_destroy_sock_2"], twin::DESTROY),
         required: true,
         gives: "the end of a socket's life",
         without: "the end of a socket's life",
@@ -177,19 +193,19 @@ pub const PROBES: &[Probe] = &[
         without: "retransmit events (their number is still known at close)",
     },
     Probe {
-        hook: Hook::Twin(&["tcp_send_reset", "tcp_send_reset_2"], twin::RESET_SENT, 2),
+        hook: pair(&["tcp_send_reset", "tcp_send_reset_2"], twin::RESET_SENT),
         required: false,
         gives: "resets sent",
         without: "resets sent, and with them whether a close on this side was a reset",
     },
     Probe {
-        hook: Hook::Twin(&["tcp_receive_reset", "tcp_receive_reset_2"], twin::RESET_RECEIVED, 2),
+        hook: pair(&["tcp_receive_reset", "tcp_receive_reset_2"], twin::RESET_RECEIVED),
         required: false,
         gives: "resets received",
         without: "reset_received events",
     },
     Probe {
-        hook: Hook::Twin(&EXECS, twin::EXEC, 1),
+        hook: Hook::Twin(Twin { before: None, programs: &EXECS, place: twin::EXEC, enough: 1 }),
         required: false,
         gives: "the executable of processes that end at once",
         without: "the executable of processes that end before /proc is read",
@@ -278,7 +294,12 @@ pub const PROBES: &[Probe] = &[
         without: "accepts: which process took a connection",
     },
     Probe {
-        hook: Hook::Twin(&STATES, twin::STATE, 2),
+        hook: Hook::Twin(Twin {
+            before: Some("inet_sock_set_state_0"),
+            programs: &STATES,
+            place: twin::STATE,
+            enough: 2,
+        }),
         required: true,
         gives: "every change of a socket's state",
         without: "every change of a socket's state",
