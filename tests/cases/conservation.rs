@@ -20,6 +20,10 @@ const TRACEPOINTS: [&str; 6] =
 const SILENT: [&str; 5] =
     ["sys_enter_bind", "sys_enter_liste", "sys_enter_conne", "sys_exit_connec", "sys_enter_accep"];
 
+/// Of tcp_send_reset: a reset that is no event, for it answers a segment that met no socket, or what is left of one (TIME_WAIT),
+/// or what is to become one (NEW_SYN_RECV). It comes where a connection is reset before all of its acknowledgements arrived.
+const NO_SOCKET: &str = "skaddr == 0 || state == 6 || state == 12";
+
 /// What the kernel counts of a run's programs.
 struct Kernel {
     reader: Actor,
@@ -29,6 +33,7 @@ impl Kernel {
     fn counting() -> Self {
         let reader = Actor::start();
         reader.tell("import programs; counting = programs.count_runs()");
+        reader.tell(&format!("unasked = programs.count_events('tcp/tcp_send_reset', '{NO_SOCKET}')"));
         Self { reader }
     }
 
@@ -43,8 +48,9 @@ impl Kernel {
         let get = |name: &str| *of.get(name).unwrap_or_else(|| panic!("no program {name} among {of:?}"));
         let changes: u64 = TRACEPOINTS.iter().map(|name| get(name)).map(|(runs, misses)| runs + misses).sum();
         let silent: u64 = SILENT.iter().map(|name| get(name).1).sum();
+        let unasked: u64 = self.reader.ask("programs.counted(unasked)");
         // Each pair has a listener, which is bound.
-        changes + silent + u64::from(load.connections + 2 * load.pairs)
+        changes + silent - unasked + u64::from(load.connections + 2 * load.pairs)
     }
 }
 
