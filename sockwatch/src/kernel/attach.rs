@@ -82,7 +82,9 @@ impl On<'_> {
         let plain = |programs| Way { programs, twins: Vec::new(), trampolines: false, why_not: None };
         let Self { ebpf, kernel, .. } = self;
         Ok(match probe.hook {
-            Hook::Typed(name) => attach_typed(ebpf, name, &[name], kernel).map(|()| plain(programs)).map_err(Into::into),
+            Hook::Typed(name) => {
+                attach_typed(ebpf, name, &[name], kernel).map(|()| plain(programs)).map_err(Into::into)
+            }
             Hook::Twin(Twin { before, programs, place, enough }) => {
                 let before = before.filter(|_| self.one_port && !self.preemptible);
                 let wanted = if self.preemptible { programs } else { &programs[..enough] };

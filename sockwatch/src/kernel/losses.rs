@@ -50,23 +50,6 @@ fn misses_in(fdinfo: &[u8]) -> Option<u64> {
     std::str::from_utf8(line).ok()?.trim().parse().ok()
 }
 
-/// How many events were lost since the start, by where.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Lost {
-    /// Records that the programs could not send.
-    pub unsent: u64,
-    /// Events for which the kernel did not run the programs.
-    pub skipped: u64,
-}
-
-impl Lost {
-    /// All of them.
-    #[must_use]
-    pub fn total(self) -> u64 {
-        self.unsent + self.skipped
-    }
-}
-
 /// Where events were lost.
 #[derive(Clone, Debug, Default)]
 pub struct Causes {
@@ -97,15 +80,13 @@ impl Losses {
         Self { skipped: skipped.into_iter().map(with_before).collect(), counters }
     }
 
-    /// What was lost since the start, where it is more than `known`. An event that is being taken at this very moment is
-    /// counted as skipped already: so what is new has to be there at a second look.
+    /// Events since the start for which the kernel skipped a program, less those that a later one took, where that is more than
+    /// `known`. One that is being taken at this very moment is counted as skipped already: so what is new has to be there at a second
+    /// look.
     #[must_use]
-    pub fn beyond(&self, known: Lost) -> Lost {
-        let mut skipped = self.skipped();
-        if skipped > known.skipped {
-            skipped = skipped.min(self.skipped());
-        }
-        Lost { unsent: self.unsent().max(known.unsent), skipped: skipped.max(known.skipped) }
+    pub fn skipped_beyond(&self, known: u64) -> u64 {
+        let skipped = self.skipped();
+        if skipped > known { skipped.min(self.skipped()) } else { skipped }
     }
 
     /// Where all that was lost since the start was lost.
@@ -120,12 +101,12 @@ impl Losses {
         }
     }
 
-    /// Records that the programs could not send.
-    fn unsent(&self) -> u64 {
+    /// Records since the start that the programs could not send.
+    #[must_use]
+    pub fn unsent(&self) -> u64 {
         (0..loss::COUNT).map(|why| self.counters.lost(why)).sum()
     }
 
-    /// Events for which the kernel skipped a program, less those that a second program took.
     fn skipped(&self) -> u64 {
         self.skipped.iter().map(|one| self.unseen(one)).sum()
     }

@@ -17,7 +17,7 @@ pub mod tracefs;
 pub use attach::AttachError;
 pub use facts::{CAPABILITIES, Capability, Facts};
 pub use load::{LoadError, Loaded, Missing, Options, load, load_iterators};
-pub use losses::{Causes, Losses, Lost};
+pub use losses::{Causes, Losses};
 pub use probes::{Attached, Call, CallProgram, Calls, Hook, PROBES, Probe, STILL, Trampoline};
 pub use ring::Ring;
 pub use snapshot::{Found, Iterators};

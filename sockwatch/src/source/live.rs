@@ -7,13 +7,14 @@ use std::{
 
 use super::{
     Step,
+    doubt::Skips,
     existing::{self, Picture, understood},
 };
 use crate::{
     clock::{Clock, boot_time},
     event::{Event, Sock, Time, What, decode},
     identity::Identities,
-    kernel::{Causes, Found, Iterators, Loaded, Losses, Lost, Ring},
+    kernel::{Causes, Found, Iterators, Loaded, Losses, Ring},
 };
 
 /// How often the ring is looked into: the kernel wakes nobody for an event (that costs it more than the event), unless the
@@ -39,7 +40,9 @@ pub struct Live {
     clock: Clock,
     looks: tokio::time::Interval,
     events: u64,
-    missed: Lost,
+    /// How many records were told to be lost that could not be sent.
+    unsent: u64,
+    skips: Skips,
     counted: Time,
     /// Up to when all events were given.
     seen: Time,
@@ -93,7 +96,8 @@ impl Live {
             clock,
             looks,
             events: 0,
-            missed: Lost::default(),
+            unsent: 0,
+            skips: Skips::default(),
             counted,
             seen: 0,
             unreadable: 0,
@@ -186,17 +190,23 @@ impl Live {
             // What is left or hidden is later than that, but for what it does not matter to.
             seen = last;
         }
-        seen = seen.max(self.seen);
-        self.seen = seen;
         // The clock before the count: what is lost between the two belongs to this span and to the next.
         let counting = boot_time().unwrap_or(seen);
-        let missed = self.losses.beyond(self.missed);
-        let count = missed.total() - self.missed.total() + std::mem::take(&mut self.unreadable);
-        if count > 0 {
-            let time = boot_time().unwrap_or(counting);
-            take(Step::Event(Event { time, what: What::Lost { count: Some(count), since: self.counted } }));
-            self.missed = missed;
+        let mut lose = |count, since| {
+            if count > 0 {
+                let time = boot_time().unwrap_or(counting);
+                take(Step::Event(Event { time, what: What::Lost { count: Some(count), since } }));
+            }
+        };
+        let unsent = self.losses.unsent();
+        lose(unsent - self.unsent + std::mem::take(&mut self.unreadable), self.counted);
+        self.unsent = unsent;
+        let skipped = self.losses.skipped_beyond(self.skips.told());
+        if let Some((count, since)) = self.skips.look(skipped, self.counted, counting) {
+            lose(count, since);
         }
+        seen = self.skips.settled(seen).max(self.seen);
+        self.seen = seen;
         self.counted = counting;
         if let Some(offset) = self.clock.was_set() {
             self.clock.step(counting, offset);

@@ -1,5 +1,6 @@
 //! Where events come from.
 
+mod doubt;
 mod existing;
 mod live;
 
