@@ -17,8 +17,9 @@ fn owned_by<'run>(run: &'run Run, actor: &Actor, near: u16) -> &'run Socket {
 #[test]
 fn a_bind_to_a_port_that_another_listens_on_fails_with_eaddrinuse() {
     let Some(host) = Host::shared() else { return };
-    let trace = host.trace(&[]);
-    let (holder, late) = (Actor::start(), Actor::start());
+    let netns = host.netns();
+    let trace = host.trace(&["--netns", &netns.path().display().to_string()]);
+    let (holder, late) = (Actor::within(&netns), Actor::within(&netns));
     holder.tell("l = listen('127.0.0.1')");
     let port: u16 = holder.ask("port(l)");
     assert_eq!(late.fail(&format!("listen('127.0.0.1', {port})")), "EADDRINUSE");
@@ -55,8 +56,9 @@ fn a_bind_to_a_low_port_by_an_ordinary_user_fails_with_eacces() {
 #[test]
 fn a_socket_that_is_bound_and_closed_has_no_role() {
     let Some(host) = Host::shared() else { return };
-    let trace = host.trace(&[]);
-    let actor = Actor::start();
+    let netns = host.netns();
+    let trace = host.trace(&["--netns", &netns.path().display().to_string()]);
+    let actor = Actor::within(&netns);
     actor.tell(HOLD_A_PORT);
     let port: u16 = actor.ask("port(held)");
     actor.tell("held.close()");
@@ -72,8 +74,9 @@ fn a_socket_that_is_bound_and_closed_has_no_role() {
 #[test]
 fn a_connect_that_is_refused() {
     let Some(host) = Host::shared() else { return };
-    let trace = host.trace(&[]);
-    let (holder, client) = (Actor::start(), Actor::start());
+    let netns = host.netns();
+    let trace = host.trace(&["--netns", &netns.path().display().to_string()]);
+    let (holder, client) = (Actor::within(&netns), Actor::within(&netns));
     holder.tell(HOLD_A_PORT);
     let port: u16 = holder.ask("port(held)");
     client.tell("c = tcp('127.0.0.1')");
@@ -93,8 +96,9 @@ fn a_connect_that_is_refused() {
 #[test]
 fn a_socket_that_is_refused_connects_again_under_the_same_id() {
     let Some(host) = Host::shared() else { return };
-    let trace = host.trace(&[]);
-    let (server, client) = (Actor::start(), Actor::start());
+    let netns = host.netns();
+    let trace = host.trace(&["--netns", &netns.path().display().to_string()]);
+    let (server, client) = (Actor::within(&netns), Actor::within(&netns));
     server.tell(HOLD_A_PORT);
     let port: u16 = server.ask("port(held)");
     client.tell("c = tcp('127.0.0.1')");
@@ -119,8 +123,9 @@ fn a_socket_that_is_refused_connects_again_under_the_same_id() {
 #[test]
 fn a_connect_that_does_not_wait_and_succeeds() {
     let Some(host) = Host::shared() else { return };
-    let trace = host.trace(&[]);
-    let (server, client) = (Actor::start(), Actor::start());
+    let netns = host.netns();
+    let trace = host.trace(&["--netns", &netns.path().display().to_string()]);
+    let (server, client) = (Actor::within(&netns), Actor::within(&netns));
     server.tell("l = listen('127.0.0.1')");
     let port: u16 = server.ask("port(l)");
     client.tell(BEGIN);
@@ -139,8 +144,9 @@ fn a_connect_that_does_not_wait_and_succeeds() {
 #[test]
 fn a_connect_that_does_not_wait_and_is_refused() {
     let Some(host) = Host::shared() else { return };
-    let trace = host.trace(&[]);
-    let (holder, client) = (Actor::start(), Actor::start());
+    let netns = host.netns();
+    let trace = host.trace(&["--netns", &netns.path().display().to_string()]);
+    let (holder, client) = (Actor::within(&netns), Actor::within(&netns));
     holder.tell(HOLD_A_PORT);
     let port: u16 = holder.ask("port(held)");
     client.tell(BEGIN);

@@ -54,9 +54,10 @@ fn an_ipv4_server_that_an_ipv6_client_comes_to() {
 /// The whole story: the client asks with 5 bytes, is answered with 8, and closes first.
 fn serves_a_client(address: &Address) {
     let Some(host) = Host::shared() else { return };
-    let trace = host.trace(&[]);
+    let netns = host.netns();
+    let trace = host.trace(&["--netns", &netns.path().display().to_string()]);
     let began = Timestamp::now();
-    let (server, client) = (Actor::start(), Actor::start());
+    let (server, client) = (Actor::within(&netns), Actor::within(&netns));
     server.tell(&format!("l = listen({:?}, backlog=7)", address.listen));
     let port: u16 = server.ask("port(l)");
     client.tell(&format!("c = connect({:?}, {port})", address.connect));
@@ -150,8 +151,9 @@ fn netns_of(pid: u32) -> u64 {
 #[test]
 fn a_listener_whose_backlog_is_beyond_the_limit_shows_the_limit_in_force() {
     let Some(host) = Host::shared() else { return };
-    let trace = host.trace(&[]);
-    let server = Actor::start();
+    let netns = host.netns();
+    let trace = host.trace(&["--netns", &netns.path().display().to_string()]);
+    let server = Actor::within(&netns);
     server.tell("l = listen('127.0.0.1', backlog=1 << 30)");
     let port: u16 = server.ask("port(l)");
     server.tell("l.listen(3); l.close()");
@@ -166,10 +168,10 @@ fn a_listener_whose_backlog_is_beyond_the_limit_shows_the_limit_in_force() {
 #[test]
 fn connections_wait_in_the_accept_queue_of_a_listener_until_it_is_full() {
     let Some(host) = Host::shared() else { return };
-    let somaxconn: u64 =
-        fs::read_to_string("/proc/sys/net/core/somaxconn").expect("a limit").trim().parse().expect("a number");
-    let trace = host.trace(&[]);
-    let (server, client) = (Actor::start(), Actor::start());
+    let netns = host.netns();
+    let trace = host.trace(&["--netns", &netns.path().display().to_string()]);
+    let (server, client) = (Actor::within(&netns), Actor::within(&netns));
+    let somaxconn: u64 = server.ask("int(open('/proc/sys/net/core/somaxconn').read())");
     server.tell("l = listen('127.0.0.1', backlog=1 << 30)");
     let port: u16 = server.ask("port(l)");
     client.tell(&format!("cs = [connect('127.0.0.1', {port}) for _ in range(3)]"));

@@ -82,8 +82,9 @@ fn nginx_with_two_workers_answers_curl() {
 #[test]
 fn of_two_children_that_share_a_listener_each_is_credited_with_what_it_accepted() {
     let Some(host) = Host::shared() else { return };
-    let trace = host.trace(&[]);
-    let (parent, client) = (Actor::start(), Actor::start());
+    let netns = host.netns();
+    let trace = host.trace(&["--netns", &netns.path().display().to_string()]);
+    let (parent, client) = (Actor::within(&netns), Actor::within(&netns));
     parent.tell("l = listen('127.0.0.1')");
     parent.tell("kept = []; children = [Child(globals()), Child(globals())]");
     let children: Vec<u32> = parent.ask("[child.pid for child in children]");
@@ -109,8 +110,9 @@ fn of_two_children_that_share_a_listener_each_is_credited_with_what_it_accepted(
 #[test]
 fn a_thread_accepts_and_its_process_is_named() {
     let Some(host) = Host::shared() else { return };
-    let trace = host.trace(&[]);
-    let (server, client) = (Actor::start(), Actor::start());
+    let netns = host.netns();
+    let trace = host.trace(&["--netns", &netns.path().display().to_string()]);
+    let (server, client) = (Actor::within(&netns), Actor::within(&netns));
     server.tell("l = listen('127.0.0.1')");
     let port: u16 = server.ask("port(l)");
     client.tell(&format!("c = connect('127.0.0.1', {port})"));
@@ -140,8 +142,9 @@ thread.join()",
 #[test]
 fn of_two_listeners_on_one_port_each_is_credited_with_its_own_connections() {
     let Some(host) = Host::shared() else { return };
-    let trace = host.trace(&[]);
-    let (first, second, client) = (Actor::start(), Actor::start(), Actor::start());
+    let netns = host.netns();
+    let trace = host.trace(&["--netns", &netns.path().display().to_string()]);
+    let (first, second, client) = (Actor::within(&netns), Actor::within(&netns), Actor::within(&netns));
     first.tell("l = listen('127.0.0.1', reuseport=True, backlog=64)");
     let port: u16 = first.ask("port(l)");
     second.tell(&format!("l = listen('127.0.0.1', {port}, reuseport=True, backlog=64)"));
