@@ -15,34 +15,59 @@ const DEEPEST: u32 = 32;
 /// `sizeof(struct upid)`: an int and a pointer.
 const UPID: u32 = 16;
 
-/// The current task. Only right where a process caused the event.
-#[inline(always)]
-pub(crate) fn fill_current(task: &mut Task) {
-    // SAFETY: helpers without preconditions.
-    let (current, ids, cgroup) =
-        unsafe { (bpf_get_current_task_btf(), bpf_get_current_uid_gid(), bpf_get_current_cgroup_id()) };
-    fill(current.cast_const().cast(), task);
-    task.cgroup = cgroup;
-    task.uid = ids as u32;
+/// A thread, and the first of its process.
+///
+/// To be asked for once, early in a program: each time that newer kernels' verifiers come by a load of a pointer from a pointer that
+/// they trust, as a task is, they look through the names of all the kernel's types, some of them four times
+/// (`btf_nested_type_is_trusted` in kernel/bpf/verifier.c). Half a program's loading was that, on ways that had long parted.
+#[derive(Clone, Copy)]
+pub(crate) struct Thread {
+    thread: Typed,
+    leader: Typed,
 }
 
-/// A given task; its cgroup and uid are left 0.
-#[inline(always)]
-pub(crate) fn fill(task: *const c_void, out: &mut Task) {
-    let thread = Typed(task);
-    let leader = thread.follow(off!(task_leader));
-    out.start = leader.read(off!(task_start));
-    out.cgroup = 0;
-    out.uid = 0;
-    out.descendant = u32::from(descends(leader));
-    out.pid = number(leader);
-    out.tid = number(thread);
-    let comm = off!(task_comm);
-    let name: *mut u64 = out.name.as_mut_ptr().cast();
-    // SAFETY: `name` is 16 bytes at an address that is a multiple of 8 in every record.
-    unsafe {
-        name.write(leader.read(comm));
-        name.add(1).write(leader.read(comm + 8));
+impl Thread {
+    /// The current one. Only right where a process caused the event.
+    #[inline(always)]
+    pub(crate) fn current() -> Self {
+        // SAFETY: a helper without preconditions.
+        Self::of(unsafe { bpf_get_current_task_btf() }.cast_const().cast())
+    }
+
+    /// A given one.
+    #[inline(always)]
+    pub(crate) fn of(task: *const c_void) -> Self {
+        let thread = Typed(task);
+        Self { thread, leader: thread.follow(off!(task_leader)) }
+    }
+
+    /// Tells of it as the current one.
+    #[inline(always)]
+    pub(crate) fn fill_as_current(self, out: &mut Task) {
+        // SAFETY: helpers without preconditions.
+        let (ids, cgroup) = unsafe { (bpf_get_current_uid_gid(), bpf_get_current_cgroup_id()) };
+        self.fill(out);
+        out.cgroup = cgroup;
+        out.uid = ids as u32;
+    }
+
+    /// Tells of it; its cgroup and uid are left 0.
+    #[inline(always)]
+    pub(crate) fn fill(self, out: &mut Task) {
+        let Self { thread, leader } = self;
+        out.start = leader.read(off!(task_start));
+        out.cgroup = 0;
+        out.uid = 0;
+        out.descendant = u32::from(descends(leader));
+        out.pid = number(leader);
+        out.tid = number(thread);
+        let comm = off!(task_comm);
+        let name: *mut u64 = out.name.as_mut_ptr().cast();
+        // SAFETY: `name` is 16 bytes at an address that is a multiple of 8 in every record.
+        unsafe {
+            name.write(leader.read(comm));
+            name.add(1).write(leader.read(comm + 8));
+        }
     }
 }
 

@@ -7,10 +7,11 @@ use aya_ebpf::{
 };
 use sockwatch_ebpf::{ABSENT, kind, runner};
 
-use super::call::{self, Outcome};
+use super::call::{self, Descriptors, Outcome};
 use crate::{
     maps::{InCall, counters, leave},
     memory::{Memory, Raw, Typed, off},
+    task::Thread,
 };
 
 /// `SS_CONNECTED` (include/uapi/linux/net.h): what accept makes of the state of the new `struct socket`.
@@ -27,7 +28,8 @@ pub(crate) fn sys_enter_accept(ctx: TracePointContext) -> u32 {
 /// needs none.
 #[tracepoint(category = "syscalls", name = "sys_exit_accept4")]
 pub(crate) fn sys_exit_accept(ctx: TracePointContext) -> u32 {
-    told(runner::FIRST, leave(kind::ACCEPT), call::returned(&ctx));
+    let caller = (Thread::current(), Descriptors::current());
+    told(runner::FIRST, caller, leave(kind::ACCEPT), call::returned(&ctx));
     0
 }
 
@@ -39,8 +41,9 @@ pub(super) fn entered(runner: u32, fd: i32) {
 
 #[inline(always)]
 pub(super) fn returned(runner: u32, value: i64) {
+    let caller = (Thread::current(), Descriptors::current());
     if let Some(slot) = leave(kind::ACCEPT).filter(|slot| slot.told == 0) {
-        told(runner, Some(slot), value);
+        told(runner, caller, Some(slot), value);
     }
 }
 
@@ -54,12 +57,13 @@ pub(super) fn installed(fd: i32, file: Raw) {
         // SAFETY: this processor's own. Whether it is exact does not matter.
         unsafe { (*counters).installed += 1 };
     }
+    let caller = Thread::current();
     let Some((sk, CONNECTED)) = call::sock_behind(file) else { return };
     let called = call::at_work(kind::ACCEPT).map_or(0, |slot| {
         slot.told = 1;
         slot.called
     });
-    call::report(runner::FIRST, &Outcome { kind: kind::ACCEPT, fd, error: 0, called, asked: 0 }, sk, |_| ());
+    call::report(runner::FIRST, &Outcome { kind: kind::ACCEPT, fd, error: 0, called, asked: 0 }, sk, caller, |_| ());
 }
 
 /// Whether the current thread is in accept, whenever it entered: the number of its system call, for programs of both widths
@@ -80,13 +84,13 @@ pub(super) fn is_current() -> bool {
 }
 
 #[inline(always)]
-fn told(runner: u32, slot: Option<InCall>, value: i64) {
+fn told(runner: u32, (caller, descriptors): (Thread, Descriptors), slot: Option<InCall>, value: i64) {
     let (fd, error) = match (call::outcome(value), &slot) {
         (Ok(fd), _) => (fd, 0),
         (Err(errno), Some(slot)) if call::is_failure(errno) => (slot.fd, errno),
         (Err(_), _) => return,
     };
-    let Some((sk, _)) = call::sock_of(fd) else { return };
+    let Some((sk, _)) = descriptors.sock(fd) else { return };
     let called = slot.map_or(0, |slot| slot.called);
-    call::report(runner, &Outcome { kind: kind::ACCEPT, fd, error, called, asked: 0 }, sk, |_| ());
+    call::report(runner, &Outcome { kind: kind::ACCEPT, fd, error, called, asked: 0 }, sk, caller, |_| ());
 }

@@ -3,8 +3,8 @@
 use aya_ebpf::{macros::tracepoint, programs::TracePointContext};
 use sockwatch_ebpf::{kind, runner};
 
-use super::call::{self, Outcome};
-use crate::maps::leave;
+use super::call::{self, Descriptors, Outcome};
+use crate::{maps::leave, task::Thread};
 
 /// `int bind(int fd, struct sockaddr *address, int length)`.
 #[tracepoint(category = "syscalls", name = "sys_enter_bind")]
@@ -23,8 +23,9 @@ pub(crate) fn sys_exit_bind(ctx: TracePointContext) -> u32 {
 /// With the address as the caller's memory has it.
 #[inline(always)]
 pub(super) fn entered(runner: u32, fd: i32, address: u64) {
+    let descriptors = Descriptors::current();
     let Some(slot) = call::enter(runner, kind::BIND, fd) else { return };
-    if let Some((sk, _)) = call::sock_of(fd) {
+    if let Some((sk, _)) = descriptors.sock(fd) {
         slot.addr = sk.0 as u64;
         call::read_address(slot, address);
     }
@@ -32,16 +33,17 @@ pub(super) fn entered(runner: u32, fd: i32, address: u64) {
 
 #[inline(always)]
 pub(super) fn returned(runner: u32, value: i64) {
+    let (caller, descriptors) = (Thread::current(), Descriptors::current());
     let Some(slot) = leave(kind::BIND).filter(|slot| slot.addr != 0) else { return };
     let error = match call::outcome(value) {
         Ok(_) => 0,
         Err(errno) if call::is_failure(errno) => errno,
         Err(_) => return,
     };
-    let Some((sk, _)) = call::sock_of(slot.fd) else { return };
+    let Some((sk, _)) = descriptors.sock(slot.fd) else { return };
     let asked = if error != 0 { slot.asked_port } else { 0 };
     let outcome = Outcome { kind: kind::BIND, fd: slot.fd, error, called: slot.called, asked };
-    call::report(runner, &outcome, sk, |record| {
+    call::report(runner, &outcome, sk, caller, |record| {
         if error != 0 {
             call::asked(&slot, record.sock.family, &mut record.sock.local, &mut record.sock.local_port);
         }

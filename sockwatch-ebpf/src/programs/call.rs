@@ -18,7 +18,7 @@ use crate::{
     maps::{InCall, in_call, in_call_or_new},
     memory::{Memory, Raw, Typed, clear, off},
     sock::{self, Port},
-    task,
+    task::Thread,
 };
 
 /// Where the first argument, or the return value, is.
@@ -60,28 +60,38 @@ pub(super) fn is_failure(errno: i64) -> bool {
     !matches!(errno, EINTR | EAGAIN | EALREADY | EINPROGRESS | EISCONN | EBADF | ENOTSOCK) && errno < RESTART
 }
 
-/// The file behind a descriptor of the current process. It may be no socket: the call's return value tells.
-#[inline(always)]
-fn file_of(fd: i32) -> Option<Raw> {
-    // SAFETY: a helper without preconditions.
-    let current = Typed(unsafe { bpf_get_current_task_btf() }.cast_const().cast());
-    let table = current.follow(off!(task_files)).follow(off!(files_fdt));
-    let length: u32 = table.read(off!(fdt_max));
-    if fd < 0 || fd as u32 >= length {
-        return None;
-    }
-    let files: u64 = table.read(off!(fdt_fd));
-    let file: u64 = Raw((files + 8 * u64::from(fd as u32)) as *const c_void).read(0);
-    if file == 0 {
-        return None;
-    }
-    Some(Raw(file as *const c_void))
-}
+/// The current process's descriptors. To be asked for early in a program, like [`Thread`].
+#[derive(Clone, Copy)]
+pub(super) struct Descriptors(Typed);
 
-/// A followed internet socket behind a descriptor, and the state of its `struct socket`.
-#[inline(always)]
-pub(super) fn sock_of(fd: i32) -> Option<(Raw, u32)> {
-    sock_behind(file_of(fd)?)
+impl Descriptors {
+    #[inline(always)]
+    pub(super) fn current() -> Self {
+        // SAFETY: a helper without preconditions.
+        let current = Typed(unsafe { bpf_get_current_task_btf() }.cast_const().cast());
+        Self(current.follow(off!(task_files)).follow(off!(files_fdt)))
+    }
+
+    /// The file behind one of them. It may be no socket: the call's return value tells.
+    #[inline(always)]
+    fn file(self, fd: i32) -> Option<Raw> {
+        let length: u32 = self.0.read(off!(fdt_max));
+        if fd < 0 || fd as u32 >= length {
+            return None;
+        }
+        let files: u64 = self.0.read(off!(fdt_fd));
+        let file: u64 = Raw((files + 8 * u64::from(fd as u32)) as *const c_void).read(0);
+        if file == 0 {
+            return None;
+        }
+        Some(Raw(file as *const c_void))
+    }
+
+    /// The followed internet socket behind one of them, and the state of its `struct socket`.
+    #[inline(always)]
+    pub(super) fn sock(self, fd: i32) -> Option<(Raw, u32)> {
+        sock_behind(self.file(fd)?)
+    }
 }
 
 /// A followed internet socket behind a file, and the state of its `struct socket`.
@@ -160,12 +170,12 @@ pub(super) struct Outcome {
 
 /// Sends a call. `also` sees the filled record before it goes.
 #[inline(always)]
-pub(super) fn report(runner: u32, outcome: &Outcome, sk: Raw, also: impl FnOnce(&mut Call)) {
+pub(super) fn report(runner: u32, outcome: &Outcome, sk: Raw, caller: Thread, also: impl FnOnce(&mut Call)) {
     let fill = |record: &mut Call, time| {
         let protocol: u16 = sk.read(off!(protocol));
         record.head = head(outcome.kind, 0, time);
         sock::fill(sk, sk.0 as u64, protocol == sockwatch_ebpf::protocol::TCP, Port::Bound, &mut record.sock);
-        task::fill_current(&mut record.task);
+        caller.fill_as_current(&mut record.task);
         record.called = outcome.called;
         record.fd = outcome.fd;
         record.error = outcome.error as i32;

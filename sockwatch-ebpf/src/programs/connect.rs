@@ -3,8 +3,8 @@
 use aya_ebpf::{macros::tracepoint, programs::TracePointContext};
 use sockwatch_ebpf::{kind, runner};
 
-use super::call::{self, Outcome};
-use crate::maps::leave;
+use super::call::{self, Descriptors, Outcome};
+use crate::{maps::leave, task::Thread};
 
 /// `SS_UNCONNECTED` of `struct socket` (include/uapi/linux/net.h): a call in any other state asks after an earlier
 /// connect, and its result is that one's.
@@ -27,8 +27,9 @@ pub(crate) fn sys_exit_connect(ctx: TracePointContext) -> u32 {
 /// With the address as the caller's memory has it.
 #[inline(always)]
 pub(super) fn entered(runner: u32, fd: i32, address: u64) {
+    let descriptors = Descriptors::current();
     let Some(slot) = call::enter(runner, kind::CONNECT, fd) else { return };
-    if let Some((sk, SS_UNCONNECTED)) = call::sock_of(fd) {
+    if let Some((sk, SS_UNCONNECTED)) = descriptors.sock(fd) {
         slot.addr = sk.0 as u64;
         call::read_address(slot, address);
     }
@@ -38,14 +39,15 @@ pub(super) fn entered(runner: u32, fd: i32, address: u64) {
 /// connect() to say.
 #[inline(always)]
 pub(super) fn returned(runner: u32, value: i64) {
+    let (caller, descriptors) = (Thread::current(), Descriptors::current());
     let Some(slot) = leave(kind::CONNECT).filter(|slot| slot.addr != 0) else { return };
     let Err(error) = call::outcome(value) else { return };
     if slot.told != 0 || !call::is_failure(error) {
         return;
     }
-    let Some((sk, _)) = call::sock_of(slot.fd) else { return };
+    let Some((sk, _)) = descriptors.sock(slot.fd) else { return };
     let outcome = Outcome { kind: kind::CONNECT, fd: slot.fd, error, called: slot.called, asked: slot.asked_port };
-    call::report(runner, &outcome, sk, |record| {
+    call::report(runner, &outcome, sk, caller, |record| {
         call::asked(&slot, record.sock.family, &mut record.sock.peer, &mut record.sock.peer_port);
     });
 }

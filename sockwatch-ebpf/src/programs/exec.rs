@@ -13,7 +13,7 @@ use crate::{
     emit::{head, now, send_copy},
     maps::{CONFIG, EXEC, in_call, in_call_or_new},
     memory::{Memory, Raw, Typed, frozen, off},
-    task,
+    task::Thread,
     twin::{self, Seen, tracepoint},
 };
 
@@ -21,7 +21,8 @@ use crate::{
 /// new memory map in place.
 #[btf_tracepoint(function = "sched_process_exec")]
 pub(crate) fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
-    twin::first(tracepoint::EXEC, ctx.arg(0), memory(), executed)
+    let memory = memory();
+    twin::first(tracepoint::EXEC, ctx.arg(0), memory.0 as u64, |runner| executed(runner, memory))
 }
 
 /// Takes what happens while the first is preempted: it is the longest of the programs, and many processes may begin at once.
@@ -51,41 +52,42 @@ pub(crate) fn sched_process_exec_5(ctx: BtfTracePointContext) -> i32 {
 /// The program that so many are before.
 #[inline(always)]
 fn behind(before: usize, ctx: &BtfTracePointContext) -> i32 {
-    twin::nth(before, tracepoint::EXEC, ctx.arg(0), memory(), was_seen, executed)
+    let memory = memory();
+    let what = memory.0 as u64;
+    twin::nth(before, tracepoint::EXEC, ctx.arg(0), what, || was_seen(what), |runner| executed(runner, memory))
 }
 
 /// The process's memory, by which its last exec is known: the one before it was still there when this was made.
 #[inline(always)]
-fn memory() -> u64 {
+fn memory() -> Typed {
     // SAFETY: a helper without preconditions.
     let current = Typed(unsafe { bpf_get_current_task_btf() }.cast_const().cast());
-    current.follow(off!(task_mm)).0 as u64
+    current.follow(off!(task_mm))
 }
 
 /// Whether an earlier program saw this exec.
 #[inline(always)]
-fn was_seen() -> Seen {
+fn was_seen(memory: u64) -> Seen {
     match in_call() {
-        Some(slot) if slot.executed == memory() => Seen::Yes,
+        Some(slot) if slot.executed == memory => Seen::Yes,
         _ => Seen::No,
     }
 }
 
 #[inline(always)]
-fn executed(runner: u32) {
+fn executed(runner: u32, memory: Typed) {
+    let thread = Thread::current();
     if frozen(&CONFIG.preemptible) != 0
         && let Some(slot) = in_call_or_new()
     {
-        slot.executed = memory();
+        slot.executed = memory.0 as u64;
     }
-    // SAFETY: a helper without preconditions.
-    let current = Typed(unsafe { bpf_get_current_task_btf() }.cast_const().cast());
-    let file = current.follow(off!(task_mm)).follow(off!(mm_exe));
+    let file = memory.follow(off!(mm_exe));
     let Some(exec) = EXEC.get_ptr_mut(runner) else { return };
     // SAFETY: this processor's and this program's own room.
     let exec = unsafe { &mut *exec };
     exec.head = head(kind::EXEC, 0, now());
-    task::fill_current(&mut exec.task);
+    thread.fill_as_current(&mut exec.task);
     exec.reserved = 0;
     let (used, whole) = path(Raw(file.0), &mut exec.path);
     exec.used = used;

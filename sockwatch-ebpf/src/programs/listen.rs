@@ -3,10 +3,11 @@
 use aya_ebpf::{macros::tracepoint, programs::TracePointContext};
 use sockwatch_ebpf::{kind, runner};
 
-use super::call::{self, Outcome};
+use super::call::{self, Descriptors, Outcome};
 use crate::{
     maps::leave,
     memory::{Memory, off},
+    task::Thread,
 };
 
 /// `int listen(int fd, int backlog)`.
@@ -26,8 +27,9 @@ pub(crate) fn sys_exit_listen(ctx: TracePointContext) -> u32 {
 
 #[inline(always)]
 pub(super) fn entered(runner: u32, fd: i32, backlog: i32) {
+    let descriptors = Descriptors::current();
     let Some(slot) = call::enter(runner, kind::LISTEN, fd) else { return };
-    if let Some((sk, _)) = call::sock_of(fd) {
+    if let Some((sk, _)) = descriptors.sock(fd) {
         slot.addr = sk.0 as u64;
         slot.backlog = backlog;
     }
@@ -35,15 +37,16 @@ pub(super) fn entered(runner: u32, fd: i32, backlog: i32) {
 
 #[inline(always)]
 pub(super) fn returned(runner: u32, value: i64) {
+    let (caller, descriptors) = (Thread::current(), Descriptors::current());
     let Some(slot) = leave(kind::LISTEN).filter(|slot| slot.addr != 0) else { return };
     let error = match call::outcome(value) {
         Ok(_) => 0,
         Err(errno) if call::is_failure(errno) => errno,
         Err(_) => return,
     };
-    let Some((sk, _)) = call::sock_of(slot.fd) else { return };
+    let Some((sk, _)) = descriptors.sock(slot.fd) else { return };
     let outcome = Outcome { kind: kind::LISTEN, fd: slot.fd, error, called: slot.called, asked: 0 };
-    call::report(runner, &outcome, sk, |record| {
+    call::report(runner, &outcome, sk, caller, |record| {
         record.backlog_given = slot.backlog;
         record.backlog = sk.read(off!(max_ack_backlog));
     });

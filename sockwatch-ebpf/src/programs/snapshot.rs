@@ -10,7 +10,7 @@ use crate::{
     filter,
     memory::{Memory, Raw, Typed, clear, off},
     sock::{self, Port},
-    task,
+    task::Thread,
 };
 
 /// `struct bpf_iter_meta`: its first member.
@@ -61,7 +61,7 @@ pub(crate) extern "C" fn held(ctx: *const TaskFile) -> i32 {
     let record = blank(kind::HELD, &mut room);
     if describe(kind::HELD, sk, record) {
         record.fd = fd as i32;
-        task::fill(task, &mut record.task);
+        Thread::of(task).fill(&mut record.task);
         write(kind::HELD, meta, record);
     }
     0

@@ -12,7 +12,7 @@ use crate::{
     maps::in_call,
     memory::{Memory, Raw, Typed, off, wipe},
     sock::{self, Port},
-    task,
+    task::Thread,
     twin::{self, Seen, tracepoint},
 };
 
@@ -94,6 +94,7 @@ impl Change {
 fn changed(ctx: &BtfTracePointContext, runner: u32) {
     let change = Change::of(ctx);
     let Change { sk, from, to } = change;
+    let thread = Thread::current();
     let protocol: u16 = Typed(sk).read(off!(protocol));
     if !sock::followed(protocol) {
         return;
@@ -120,7 +121,7 @@ fn changed(ctx: &BtfTracePointContext, runner: u32) {
             Fate::Keep => {
                 let (addr, inode) = (sk as u64, filter::inode(Typed(sk)));
                 return filter::keep(runner, runner, kind::TRANSITION, addr, inode, |record, time| {
-                    tell_transition(record, time, sk, to, (0, 0));
+                    tell_transition(record, time, sk, to, (0, 0), thread);
                 });
             }
             Fate::Drop => return,
@@ -128,9 +129,9 @@ fn changed(ctx: &BtfTracePointContext, runner: u32) {
     }
     let ids = sock::identify_seen(sk, runner, kind, change.mark());
     match kind {
-        kind::CLOSE => close(runner, sk, ids, from, protocol),
-        kind::TRANSITION => transition(runner, sk, ids, to),
-        _ => step(runner, sk, ids, from, to),
+        kind::CLOSE => close(runner, sk, ids, from, protocol, thread),
+        kind::TRANSITION => transition(runner, sk, ids, to, thread),
+        _ => step(runner, sk, ids, from, to, thread),
     }
     if is_strange {
         filter::note_strange(sk, runner);
@@ -138,14 +139,21 @@ fn changed(ctx: &BtfTracePointContext, runner: u32) {
 }
 
 #[inline(always)]
-fn transition(runner: u32, sk: *const c_void, ids: (u64, u64), to: u8) {
+fn transition(runner: u32, sk: *const c_void, ids: (u64, u64), to: u8, thread: Thread) {
     // SAFETY: every field is written.
-    unsafe { send(runner, kind::TRANSITION, |record, time| tell_transition(record, time, sk, to, ids)) };
+    unsafe { send(runner, kind::TRANSITION, |record, time| tell_transition(record, time, sk, to, ids, thread)) };
 }
 
 /// Writes every field.
 #[inline(always)]
-fn tell_transition(record: &mut Transition, time: u64, sk: *const c_void, to: u8, (id, parent): (u64, u64)) {
+fn tell_transition(
+    record: &mut Transition,
+    time: u64,
+    sk: *const c_void,
+    to: u8,
+    (id, parent): (u64, u64),
+    thread: Thread,
+) {
     record.head = head(kind::TRANSITION, 0, time);
     let tcp = sock::as_tcp(sk);
     if tcp.is_null() {
@@ -164,7 +172,7 @@ fn tell_transition(record: &mut Transition, time: u64, sk: *const c_void, to: u8
     record.called = 0;
     record.backlog = Typed(sk).read(off!(max_ack_backlog));
     if to == state::LISTEN || to == state::SYN_SENT {
-        task::fill_current(&mut record.task);
+        thread.fill_as_current(&mut record.task);
         if let Some(call) = in_call().filter(|call| call.call != 0 && call.addr == sk as u64) {
             record.head.flags |= flag::IN_CALL;
             record.called = call.called;
@@ -179,7 +187,7 @@ fn tell_transition(record: &mut Transition, time: u64, sk: *const c_void, to: u8
 }
 
 #[inline(always)]
-fn step(runner: u32, sk: *const c_void, (id, parent): (u64, u64), from: u8, to: u8) {
+fn step(runner: u32, sk: *const c_void, (id, parent): (u64, u64), from: u8, to: u8, thread: Thread) {
     // SAFETY: every field is written.
     unsafe {
         send(runner, kind::STEP, |record: &mut Step, time| {
@@ -192,7 +200,7 @@ fn step(runner: u32, sk: *const c_void, (id, parent): (u64, u64), from: u8, to: 
             record.reserved = 0;
             // These two only come of close, shutdown or the end of a process (tcp_close_state in net/ipv4/tcp.c).
             if to == state::FIN_WAIT1 || to == state::LAST_ACK {
-                task::fill_current(&mut record.task);
+                thread.fill_as_current(&mut record.task);
             } else {
                 wipe(&mut record.task);
             }
@@ -201,7 +209,7 @@ fn step(runner: u32, sk: *const c_void, (id, parent): (u64, u64), from: u8, to: 
 }
 
 #[inline(always)]
-fn close(runner: u32, sk: *const c_void, (id, parent): (u64, u64), from: u8, protocol: u16) {
+fn close(runner: u32, sk: *const c_void, (id, parent): (u64, u64), from: u8, protocol: u16, thread: Thread) {
     // SAFETY: every field is written.
     unsafe {
         send(runner, kind::CLOSE, |record: &mut Close, time| {
@@ -219,7 +227,7 @@ fn close(runner: u32, sk: *const c_void, (id, parent): (u64, u64), from: u8, pro
             record.sock.cookie = sock::cookie(sk);
             record.head.flags = flags;
             if by_process(from, protocol, record.stats.error, flags) {
-                task::fill_current(&mut record.task);
+                thread.fill_as_current(&mut record.task);
                 // Only a listener is closed by listen(), and only what sent nothing by connect().
                 if (from == state::LISTEN || flags & flag::NOTHING_SENT != 0)
                     && let Some(call) = in_call().filter(|call| call.call != 0 && call.addr == sk as u64)

@@ -18,7 +18,7 @@ use super::{
     call::{self, Outcome},
     connect, listen,
 };
-use crate::{maps::counters, memory::Raw};
+use crate::{maps::counters, memory::Raw, task::Thread};
 
 /// The largest errno (`MAX_ERRNO` in include/linux/err.h): pointers in its place are negative errnos.
 const MAX_ERRNO: u64 = 4095;
@@ -189,13 +189,14 @@ pub(crate) fn do_accept_left(ctx: FExitContext) -> i32 {
     if accept::is_current() {
         return 0;
     }
+    let caller = Thread::current();
     let file: *const c_void = ctx.arg(5);
     if file as u64 >= MAX_ERRNO.wrapping_neg() {
         return 0;
     }
     if let Some((sk, _)) = call::sock_behind(Raw(file)) {
         let outcome = Outcome { kind: kind::ACCEPT, fd: -1, error: 0, called: 0, asked: 0 };
-        call::report(runner::FIRST, &outcome, sk, |_| ());
+        call::report(runner::FIRST, &outcome, sk, caller, |_| ());
     }
     0
 }
