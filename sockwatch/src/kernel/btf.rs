@@ -5,7 +5,10 @@
 //! Whatever the bytes say, reading them ends, and ends without a panic: every read is checked, every walk bounded.
 //! Its tests are in `offsets.rs`, beside the table of what is asked for.
 
-use std::fmt;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 /// Where the running kernel shows its BTF.
 pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -20,6 +23,7 @@ const TYPE: usize = 12;
 const MEMBER: usize = 12;
 
 // `BTF_KIND_*`.
+const PTR: u8 = 2;
 const STRUCT: u8 = 4;
 const UNION: u8 = 5;
 const ENUM: u8 = 6;
@@ -231,6 +235,43 @@ impl<'a> Btf<'a> {
         self.named(&self.typedefs, name).next().is_some()
     }
 
+    /// BTF that has these functions and typedefs alone, each with the id that it has here; the other ids up to the last are
+    /// pointers to `void`. For who goes through all types, and reads the name of each, whenever it looks for one. What this
+    /// does not have the excerpt has not either; of several of a name it has the first.
+    #[must_use]
+    pub fn excerpt(&self, funcs: &[String], typedefs: &[String]) -> Vec<u8> {
+        let mut found = BTreeMap::new();
+        for (kind, names, all) in [(FUNC, funcs, &self.funcs), (TYPEDEF, typedefs, &self.typedefs)] {
+            let mut wanted: BTreeSet<&[u8]> = names.iter().map(|name| name.as_bytes()).collect();
+            found.extend(all.iter().filter_map(|&(at, id)| Some((id, (kind, wanted.take(self.string(at)?)?)))));
+        }
+        let mut types: Vec<u8> = Vec::new();
+        let mut strings = vec![0];
+        let last = found.keys().next_back().copied().unwrap_or(0);
+        for id in 1..=last {
+            let (name, kind) = match found.get(&id) {
+                Some((kind, name)) => {
+                    let at = strings.len() as u32;
+                    strings.extend(*name);
+                    strings.push(0);
+                    (at, *kind)
+                }
+                None => (0, PTR),
+            };
+            types.extend([name, u32::from(kind) << 24, 0].map(u32::to_le_bytes).as_flattened());
+        }
+        let lengths = [types.len() as u32, strings.len() as u32];
+        let mut bytes = Vec::with_capacity(HEADER + types.len() + strings.len());
+        bytes.extend(MAGIC.to_le_bytes());
+        bytes.extend([VERSION, 0]);
+        // Its own length, then where the sections are and how long they are.
+        let header = [HEADER as u32, 0, lengths[0], lengths[0], lengths[1]];
+        bytes.extend(header.map(u32::to_le_bytes).as_flattened());
+        bytes.extend(types);
+        bytes.extend(strings);
+        bytes
+    }
+
     /// The value of an enumerator; of an unsigned 64-bit one above `i64::MAX`, its bits. An empty `name` looks in all
     /// enums without a name.
     #[must_use]
@@ -294,6 +335,11 @@ impl<'a> Btf<'a> {
 
     fn named(&self, among: &[(u32, u32)], name: &str) -> impl Iterator<Item = Type> {
         among.iter().filter(move |&&(at, _)| self.is_name(at, name)).filter_map(|&(_, id)| self.get(id))
+    }
+
+    fn string(&self, at: u32) -> Option<&'a [u8]> {
+        let rest = self.strings.get(at as usize..)?;
+        rest.get(..rest.iter().position(|&byte| byte == 0)?)
     }
 
     fn is_name(&self, at: u32, name: &str) -> bool {

@@ -1,9 +1,13 @@
 //! Loading the programs: gather facts, decide, then tell the kernel.
 
-use std::{fs, io, os::fd::AsFd};
+use std::{
+    fs, io,
+    os::fd::AsFd,
+    thread::{self, JoinHandle},
+};
 
 use aya::{
-    Btf as AyaBtf, Ebpf, EbpfError, EbpfLoader,
+    Btf as AyaBtf, Ebpf, EbpfError, EbpfLoader, Endianness,
     maps::{Map, MapError, RingBuf},
 };
 use sockwatch_ebpf::{ABI_VERSION, Config, Offsets};
@@ -19,7 +23,7 @@ use super::{
     facts::{CAPABILITIES, Facts},
     losses::{Losses, ProgramFacts, Skipped},
     offsets::{self, MissingOffsets},
-    probes::{Attached, Calls, Hook, PROBES, Probe, STILL},
+    probes::{Attached, Calls, Hook, PROBES, Probe, STILL, Twin},
     ring::Ring,
     snapshot::Iterators,
     tracefs,
@@ -237,11 +241,14 @@ const GUARDED_BY_SRCU: &str = "class_srcu_fast_notrace_t";
 const RESILIENT_LOCK: &str = "rqspinlock_t";
 
 fn object(options: Options) -> Result<Object, LoadError> {
+    let loader = prepare_loader();
     let btf = fs::read(KERNEL_BTF).map_err(LoadError::NoBtf)?;
     let types = Btf::parse(&btf).map_err(LoadError::BadBtf)?;
     let offsets = offsets::resolve(&types)?;
     let preemptible = types.has_typedef(GUARDED_BY_SRCU);
     let resilient = types.has_typedef(RESILIENT_LOCK);
+    let kernel = AyaBtf::parse(&places(&types), Endianness::Little)
+        .map_err(|error| LoadError::Object(Box::new(error.into())))?;
     drop(btf);
     let config = Config {
         abi: ABI_VERSION,
@@ -253,9 +260,7 @@ fn object(options: Options) -> Result<Object, LoadError> {
         resilient: u32::from(resilient),
     };
     let processors = counters::processors().map_err(LoadError::Counters)?;
-    let kernel = AyaBtf::from_sys_fs().map_err(|error| LoadError::Object(Box::new(error.into())))?;
-    let ebpf = EbpfLoader::new()
-        .btf(Some(&kernel))
+    let ebpf = loader()
         .override_global("OFFSETS", &Frozen(offsets), true)
         .override_global("CONFIG", &Frozen(config), true)
         .map_max_entries("RING", options.buffer)
@@ -266,6 +271,45 @@ fn object(options: Options) -> Result<Object, LoadError> {
         .load(OBJECT)
         .map_err(|error| LoadError::Object(Box::new(error)))?;
     Ok(Object { ebpf, kernel, processors, preemptible })
+}
+
+/// Where programs may be attached, of the kernel's types: aya looks them up by name, from the first to the last each time.
+fn places(types: &Btf<'_>) -> Vec<u8> {
+    let hooks = || PROBES.iter().chain(STILL).map(|probe| probe.hook);
+    let typedefs: Vec<String> = hooks()
+        .filter_map(|hook| match hook {
+            Hook::Typed(name) | Hook::Twin(Twin { programs: &[name, ..], .. }) => Some(format!("btf_trace_{name}")),
+            _ => None,
+        })
+        .collect();
+    let iterators = hooks().filter_map(|hook| match hook {
+        Hook::Iterator(name, _) => Some(format!("bpf_iter_{name}")),
+        _ => None,
+    });
+    let functions = hooks().flat_map(|hook| match hook {
+        Hook::Call(call) => call.trampolines,
+        _ => &[],
+    });
+    let functions = functions.flat_map(|trampoline| {
+        [Some(trampoline.function), trampoline.second.map(|second| second.function)].into_iter().flatten()
+    });
+    let funcs: Vec<String> = iterators.chain(functions.map(str::to_owned)).collect();
+    types.excerpt(&funcs, &typedefs)
+}
+
+/// aya's loader, which reads and parses all of the kernel's types when it is made. The object needs none of them, so that is left to a
+/// thread; what is returned waits for it.
+fn prepare_loader() -> impl FnOnce() -> EbpfLoader<'static> {
+    let make = || {
+        let mut loader = EbpfLoader::new();
+        loader.btf(None);
+        loader
+    };
+    let thread = thread::Builder::new().name("loader".to_owned()).spawn(make);
+    move || match thread.map(JoinHandle::join) {
+        Ok(Ok(loader)) => loader,
+        _ => make(),
+    }
 }
 
 /// Loads and attaches everything that this kernel allows.

@@ -211,6 +211,23 @@ mod tests {
     }
 
     #[test]
+    fn an_excerpt_has_what_is_asked_for_where_it_was() {
+        let bytes = sample();
+        let btf = Btf::parse(&bytes).unwrap();
+        let names = |names: [&str; 3]| names.map(str::to_owned);
+        let funcs = names(["tcp_v4_connect", "absent", "inner_t"]);
+        let typedefs = names(["inner_t", "tcp_v4_connect", "inner_t"]);
+        let excerpt = btf.excerpt(&funcs, &typedefs);
+        let few = Btf::parse(&excerpt).unwrap();
+        assert!(few.has_func("tcp_v4_connect") && few.has_typedef("inner_t"));
+        assert!(!few.has_func("inner_t") && !few.has_typedef("tcp_v4_connect"));
+        assert_eq!(few.member_offset("sock", "a"), Ok(None));
+        // Were an id another, it would be yet another in this one.
+        assert_eq!(few.excerpt(&funcs, &typedefs), excerpt);
+        assert!(Btf::parse(&btf.excerpt(&[], &funcs[1..2])).is_ok(), "of nothing");
+    }
+
+    #[test]
     fn a_future_kind_is_skipped_if_the_btf_says_how_long_it_is() {
         let mut blob = Blob::default();
         blob.add(20, "", 0, &[("", &[0, 0])]);
