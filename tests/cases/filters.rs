@@ -106,7 +106,7 @@ fn each_filter_shows_the_sockets_that_it_names_with_their_whole_path() {
         let run = trace.stop();
         assert_eq!(shown(&run), *expected, "{filter}");
         for socket in &run.sockets {
-            check_path(socket, &story, filter);
+            check_path(socket, &story, &format!("{filter}: of {:?}", run.sockets));
         }
     }
 }
