@@ -10,12 +10,12 @@ mod tools;
 mod verdict;
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
 use self::guest::Guest;
-use self::kernels::{LINES, Line};
+use self::kernels::{Can, LINES, Line};
 use self::tests::Tests;
 use self::tools::Tools;
 use self::verdict::Verdict;
@@ -33,6 +33,10 @@ pub(crate) struct Options {
     /// Have the processor run the machines, where that works; by default they are emulated.
     #[arg(long)]
     kvm: bool,
+    /// Take no longer than this for all kernels together. Each gets its share of what is left; tests for which there is no time are
+    /// told, and have not passed.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    minutes: Option<u64>,
     /// Run the tests whose name contains one of these, rather than all that depend on the kernel.
     #[arg(last = true, value_name = "NAME")]
     names: Vec<String>,
@@ -51,15 +55,22 @@ struct Row {
 /// to have run: a kernel that could not be fetched is told as not run, and fails the run only if it was asked for by name.
 pub(crate) fn vm(options: &Options) -> Result<()> {
     ensure!(cfg!(target_arch = "x86_64"), "the virtual machines are x86-64 alone, and so are the tests in them");
+    let started = Instant::now();
     crate::test::install_programs()?;
     let tools = Tools::ready()?;
     let tests = Tests::build()?;
-    let lines = LINES.iter().filter(|line| match &options.kernel[..] {
+    let is_asked_for = |line: &&Line| match &options.kernel[..] {
         [] => true,
         asked => asked.iter().any(|name| name == line.name),
-    });
+    };
+    let lines: Vec<&Line> = LINES.iter().filter(is_asked_for).collect();
     let guest = Guest::new(&tests, &tools)?;
-    let rows: Vec<Row> = lines.map(|line| row(line, &tests, &guest, &tools, options)).collect();
+    let over = options.minutes.map(|minutes| started + Duration::from_mins(minutes));
+    let mut rows = Vec::new();
+    for (nth, line) in lines.iter().enumerate() {
+        let deadline = || over.map(|over| Instant::now() + share(over, &lines[nth..]));
+        rows.push(row(line, &tests, &guest, &tools, options, deadline));
+    }
     print(&rows);
 
     let ran = || rows.iter().filter_map(|row| row.verdict.as_ref().ok());
@@ -69,8 +80,30 @@ pub(crate) fn vm(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Runs the tests on one kernel.
-fn row(line: &Line, tests: &Tests, guest: &Guest<'_>, tools: &Tools, options: &Options) -> Row {
+/// What a kernel that refuses takes: it is booted, and one test run.
+const REFUSAL: Duration = Duration::from_mins(1);
+
+/// How long the first of these kernels may take.
+fn share(over: Instant, lines: &[&Line]) -> Duration {
+    let (refusing, tracing) = lines.iter().fold((0, 0), |(refusing, tracing), line| match line.can {
+        Can::Refuse => (refusing + 1, tracing),
+        Can::Trace => (refusing, tracing + 1),
+    });
+    match over.saturating_duration_since(Instant::now()).saturating_sub(REFUSAL * refusing) {
+        left if tracing > 0 => left / tracing,
+        left => left + REFUSAL * refusing,
+    }
+}
+
+/// Runs the tests on one kernel, for as long as it may take once it is there.
+fn row(
+    line: &Line,
+    tests: &Tests,
+    guest: &Guest<'_>,
+    tools: &Tools,
+    options: &Options,
+    deadline: impl Fn() -> Option<Instant>,
+) -> Row {
     let kernel = match line.kernel(options.update, tools) {
         Ok(kernel) => kernel,
         Err(error) => {
@@ -88,14 +121,15 @@ fn row(line: &Line, tests: &Tests, guest: &Guest<'_>, tools: &Tools, options: &O
         let initramfs = kept.join("initramfs");
         fs::write(&initramfs, guest.clone().finish(&kernel, &tests.script(&selection))?)?;
         eprintln!("xtask: Linux {}: {} tests", kernel.release, selection.names.len());
-        let boot = || qemu::run(tools, &kernel, &initramfs, &kept, options.kvm);
+        let deadline = deadline();
+        let boot = || qemu::run(tools, &kernel, &initramfs, &kept, options.kvm, deadline);
         let mut ended = boot()?;
         if verdict::is_stale_breakpoint(&ended.console) {
             eprintln!("xtask: the emulation hit a breakpoint that Linux {} had removed: once more", kernel.release);
             ended = boot()?;
         }
         row.took = ended.took;
-        let verdict = Verdict::of(&selection.names, &ended.results, &ended.console, ended.hung);
+        let verdict = Verdict::of(&selection.names, &ended.results, &ended.console, ended.end);
         if !verdict.is_good() {
             eprintln!("{}", ended.results);
             eprintln!("xtask: all that Linux {} and the tests said is in {}", kernel.release, ended.kept.display());
@@ -110,16 +144,21 @@ fn row(line: &Line, tests: &Tests, guest: &Guest<'_>, tools: &Tools, options: &O
 
 fn print(rows: &[Row]) {
     println!(
-        "{:32} {:>5} {:>6} {:>6} {:>7} {:>8} {:>7}  ",
-        "kernel", "run", "passed", "failed", "skipped", "left out", "seconds"
+        "{:32} {:>5} {:>6} {:>6} {:>7} {:>7} {:>8} {:>7}  ",
+        "kernel", "run", "passed", "failed", "skipped", "not run", "left out", "seconds"
     );
     for row in rows {
         match &row.verdict {
             Ok(verdict) => {
                 let (passed, failed, skipped) = (verdict.passed, verdict.failed.len(), verdict.skipped.len());
-                let word = if verdict.is_good() { "good" } else { "BAD" };
+                let not_run = verdict.not_run.len();
+                let word = match verdict.is_good() {
+                    true if not_run == 0 => "good",
+                    true => "good as far as there was time",
+                    false => "BAD",
+                };
                 println!(
-                    "{:32} {:>5} {passed:>6} {failed:>6} {skipped:>7} {:>8} {:>7}  {word}",
+                    "{:32} {:>5} {passed:>6} {failed:>6} {skipped:>7} {not_run:>7} {:>8} {:>7}  {word}",
                     row.kernel,
                     passed + failed,
                     row.left_out,
@@ -127,7 +166,12 @@ fn print(rows: &[Row]) {
                 );
                 let failures = verdict.failed.iter().map(|name| format!("FAILED {name}"));
                 let skips = verdict.skipped.iter().map(|name| format!("skipped {name}"));
-                failures.chain(skips).chain(verdict.complaints.iter().cloned()).for_each(|line| println!("  {line}"));
+                let not_run = verdict.not_run.iter().map(|name| format!("NOT RUN, for want of time: {name}"));
+                failures
+                    .chain(skips)
+                    .chain(not_run)
+                    .chain(verdict.complaints.iter().cloned())
+                    .for_each(|line| println!("  {line}"));
             }
             Err(why) => println!("{:32} NOT RUN: {why}", row.kernel),
         }

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::qemu::End;
+
 /// What the kernel says at the beginning of a line when something is wrong with it (lib/bug.c, kernel/panic.c,
 /// mm/kasan/report.c, kernel/locking/lockdep.c, …).
 const BEGINNINGS: [&str; 8] =
@@ -29,18 +31,20 @@ pub(super) struct Verdict {
     pub(super) failed: Vec<String>,
     /// Tests that said that they can't run there, with why.
     pub(super) skipped: Vec<String>,
+    /// Tests for which there was no time.
+    pub(super) not_run: Vec<String>,
     /// What else is wrong, in words.
     pub(super) complaints: Vec<String>,
 }
 
 impl Verdict {
-    /// Whether everything ran and nothing went wrong.
+    /// Whether nothing went wrong, as far as there was time.
     pub(super) fn is_good(&self) -> bool {
         self.failed.is_empty() && self.complaints.is_empty() && self.passed > 0
     }
 
     /// Judges what tests of these names wrote, and the kernel's console.
-    pub(super) fn of(names: &[String], results: &str, console: &str, hung: bool) -> Self {
+    pub(super) fn of(names: &[String], results: &str, console: &str, end: End) -> Self {
         let told = told(results);
         let skipped: BTreeMap<&str, &str> =
             results.lines().filter_map(|line| line.strip_prefix("SKIPPED ")?.split_once(": ")).collect();
@@ -55,15 +59,18 @@ impl Verdict {
             }
         }
         let complaints = &mut verdict.complaints;
-        if hung {
-            complaints.push("the machine did not end in its time".to_owned());
+        if end == End::Hung {
+            complaints.push("the machine hung: it said nothing any more".to_owned());
         }
         match ending(results) {
-            None if !hung => complaints.push("the machine ended before the tests did".to_owned()),
+            None if end == End::Off => complaints.push("the machine ended before the tests did".to_owned()),
             Some((code, _)) if code != 0 && verdict.failed.is_empty() => {
                 complaints.push(format!("no test failed, and the test program's exit code is {code}"));
             }
             _ => {}
+        }
+        if end == End::Cut {
+            verdict.not_run = missing.drain(..).map(str::to_owned).collect();
         }
         if !missing.is_empty() {
             let few = missing.len().min(5);
@@ -124,7 +131,7 @@ fn message(line: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::{Verdict, is_stale_breakpoint, splats};
+    use super::{End, Verdict, is_stale_breakpoint, splats};
 
     const NAMES: [&str; 3] = ["a::one", "a::two", "b::three"];
     const GOOD: &str = "running 3 tests\ntest a::one ... ok\ntest a::two ... ok\ntest b::three ... ok\n\nsuccesses:\n\n\
@@ -132,7 +139,7 @@ mod tests {
                         vm: the tests ended with 0; the kernel is tainted 0\n";
 
     fn judge(results: &str, console: &str) -> Verdict {
-        Verdict::of(&NAMES.map(str::to_owned), results, console, false)
+        Verdict::of(&NAMES.map(str::to_owned), results, console, End::Off)
     }
 
     #[test]
@@ -168,10 +175,22 @@ mod tests {
     fn a_machine_that_ends_early_or_never_is_no_success() {
         let cut = GOOD.split("vm:").next().expect("the start");
         assert_eq!(judge(cut, "").complaints, ["the machine ended before the tests did"]);
-        let verdict = Verdict::of(&NAMES.map(str::to_owned), cut, "", true);
-        assert_eq!(verdict.complaints, ["the machine did not end in its time"]);
-        assert!(!Verdict::of(&[], "", "", false).is_good());
+        let verdict = Verdict::of(&NAMES.map(str::to_owned), cut, "", End::Hung);
+        assert_eq!(verdict.complaints, ["the machine hung: it said nothing any more"]);
+        assert!(!Verdict::of(&[], "", "", End::Off).is_good());
         assert!(!judge(&GOOD.replace("with 0", "with 1"), "").is_good());
+    }
+
+    #[test]
+    fn tests_for_which_there_was_no_time_are_told_and_have_not_passed() {
+        let cut = |results: &str, console| Verdict::of(&NAMES.map(str::to_owned), results, console, End::Cut);
+        let begun = GOOD.split("test b::three").next().expect("the start");
+        let verdict = cut(begun, "");
+        assert_eq!((verdict.passed, verdict.not_run.as_slice()), (2, &["b::three".to_owned()][..]));
+        assert!(verdict.is_good());
+        assert!(!cut(&begun.replace("a::two ... ok", "a::two ... FAILED"), "").is_good());
+        assert!(!cut(begun, "[    1.0] WARNING: net/ipv4/tcp.c:1234").is_good());
+        assert!(!cut("running 3 tests\n", "").is_good(), "nothing ran");
     }
 
     #[test]
