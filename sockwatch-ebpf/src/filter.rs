@@ -9,15 +9,18 @@
 //! turns out to be followed: a bind elsewhere before a connect to the port, a connect that may be given the port as its
 //! own. When it turns out to be none, it is dropped. What would cost too much to keep (a whole connection of a socket that
 //! may connect again) is noted as omitted: then the life begins with a step that leads nowhere, and is not whole.
+//!
+//! What goes through the notes of a socket is done by global functions. The verifier follows each of those once in a program, by
+//! itself, and not again on each way that leads there (`do_check_subprogs` in kernel/bpf/verifier.c): that was most of what it had to do.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, mem::MaybeUninit};
 
 use sockwatch_ebpf::{ABSENT, Sock, Step, kind, protocol, runner, state};
 
 use crate::{
     emit::{head, lose_for_memory, now, send, send_if},
     maps::{CONFIG, Kept, NOTES, Note, NoteKey, ROOM, identity, in_call},
-    memory::{Memory, Raw, Typed, frozen, off, wipe},
+    memory::{Memory, Raw, Typed, clear, frozen, off, wipe},
     sock,
 };
 
@@ -29,6 +32,33 @@ const MOST: u64 = 8;
 fn room_of(call: u16, runner: u32) -> u32 {
     runner::COUNT * (1 + u32::from(call - kind::BIND)) + runner
 }
+/// A socket and its notes, as global functions take it. They take numbers and memory; a socket's address in a register is neither, to
+/// the verifier.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Noted {
+    /// Address of the `struct sock`.
+    addr: u64,
+    /// Its inode.
+    inode: u64,
+    /// Its id, and its listener's.
+    id: u64,
+    parent: u64,
+    /// Which program does it, and of which kind what it tells or loses is.
+    runner: u32,
+    kind: u32,
+}
+
+impl Noted {
+    /// With zeros for the rest.
+    #[inline(always)]
+    fn of(addr: u64, room: &mut MaybeUninit<Self>) -> &mut Self {
+        let noted = clear(room);
+        noted.addr = addr;
+        noted
+    }
+}
+
 /// `BPF_NOEXIST`.
 const NOEXIST: u64 = 1;
 /// -ENOENT.
@@ -67,12 +97,12 @@ fn is_followed(sk: *const c_void) -> bool {
 /// Whether the kernel may choose the port for a socket without one: `net.ipv4.ip_local_port_range` of its namespace,
 /// within which `IP_LOCAL_PORT_RANGE` stays (`inet_sk_get_local_port_range` in net/ipv4/inet_connection_sock.c).
 #[inline(always)]
-fn may_be_given<M: Memory>(sk: M) -> bool {
+fn may_be_given(addr: u64) -> bool {
     let range = off!(local_ports);
     if range == ABSENT {
         return true;
     }
-    let net = sk.follow(off!(net));
+    let net = Raw(addr as *const c_void).follow(off!(net));
     let first: u32 = net.read(range);
     // Two halves of a word since Linux 6.8, two words before.
     let (low, high) =
@@ -109,24 +139,24 @@ pub(crate) fn change(sk: *const c_void, from: u8, to: u8, transport: u16, runner
             });
             // Of MPTCP and SCTP the socket gets its ports later.
             let peer: u16 = sock.read(off!(dport));
-            if peer == 0 && is_port(asked) || note_says_followed(sock, addr) {
+            if peer == 0 && is_port(asked) || note_says_followed(sk) {
                 return Fate::Send { strange: false };
             }
             keep_if(is_open(sock, to), addr)
         }
         // listen() without a bind chooses the port after this. Its children must find its storage, so that nothing can
         // wait: it is followed, whatever port it is given.
-        state::LISTEN if is_open(sock, to) || note_says_followed(sock, addr) => Fate::Send { strange: false },
+        state::LISTEN if is_open(sock, to) || note_says_followed(sk) => Fate::Send { strange: false },
         // Of a new child there is nothing to forget. Some kernels set its ports after this: then it is kept.
         state::SYN_RECV if from == state::LISTEN && !is_open(sock, to) => Fate::Drop,
         // Nothing was kept of a client that could not be given the port.
-        state::ESTABLISHED if from == state::SYN_SENT && transport == protocol::TCP && !may_be_given(sock) => {
+        state::ESTABLISHED if from == state::SYN_SENT && transport == protocol::TCP && !may_be_given(addr) => {
             Fate::Drop
         }
         state::LISTEN | state::SYN_RECV | state::ESTABLISHED => keep_if(is_open(sock, to), addr),
         state::CLOSE if from != state::CLOSE && is_held(sock) => {
             // It may connect or listen again.
-            remember(runner, runner, kind::CLOSE, addr, inode(sock), Past::Omitted);
+            remember(runner, runner, kind::CLOSE, addr, inode(sk), Past::Omitted);
             Fate::Drop
         }
         // The end of a TCP socket is told, see `end`.
@@ -138,9 +168,8 @@ pub(crate) fn change(sk: *const c_void, from: u8, to: u8, transport: u16, runner
 /// Notes that a socket is followed which can't be known by its ports, or not for long. To be called when it was told of.
 #[inline(always)]
 pub(crate) fn note_strange(sk: *const c_void, runner: u32) {
-    let (sock, addr) = (Typed(sk), sk as u64);
-    if !note_says_followed(sock, addr) {
-        remember(runner, runner, kind::TRANSITION, addr, inode(sock), Past::Followed);
+    if !note_says_followed(sk) {
+        remember(runner, runner, kind::TRANSITION, sk as u64, inode(sk), Past::Followed);
     }
 }
 
@@ -148,9 +177,9 @@ pub(crate) fn note_strange(sk: *const c_void, runner: u32) {
 #[inline(always)]
 fn is_open(sock: Typed, to: u8) -> bool {
     match to {
-        state::LISTEN => sock.read::<u16>(off!(num)) == 0 && may_be_given(sock),
+        state::LISTEN => sock.read::<u16>(off!(num)) == 0 && may_be_given(sock.0 as u64),
         state::SYN_SENT | state::SYN_RECV | state::ESTABLISHED => {
-            sock.read::<u16>(off!(dport)) == 0 || sock.read::<u16>(off!(num)) == 0 && may_be_given(sock)
+            sock.read::<u16>(off!(dport)) == 0 || sock.read::<u16>(off!(num)) == 0 && may_be_given(sock.0 as u64)
         }
         _ => false,
     }
@@ -169,7 +198,7 @@ fn keep_if(open: bool, addr: u64) -> Fate {
 /// Whether a process has the socket: it can start again.
 #[inline(always)]
 fn is_held(sock: Typed) -> bool {
-    sock.read::<u64>(off!(flags)) & sock::SOCK_DEAD == 0 && sock.read::<u64>(off!(socket)) != 0
+    sock.read::<u64>(off!(flags)) & sock::SOCK_DEAD == 0 && Raw(sock.0).read::<u64>(off!(socket)) != 0
 }
 
 /// A signal, before it is sent: whether its socket is followed. It may be the first that tells so.
@@ -199,7 +228,7 @@ pub(crate) fn exists(sk: *const c_void, record: &Sock, kind: u16) -> bool {
     if is_port(record.local_port) || is_port(record.peer_port) || is_followed(sk) {
         return true;
     }
-    let inode = inode(Typed(sk));
+    let inode = inode(sk);
     if record.state == u32::from(state::CLOSE) && first(record.addr).is_none_or(|note| note.inode != inode) {
         // It was bound before the trace.
         remember(runner::ITERATOR, runner::ITERATOR, kind, record.addr, inode, Past::Omitted);
@@ -212,9 +241,9 @@ pub(crate) fn exists(sk: *const c_void, record: &Sock, kind: u16) -> bool {
 pub(crate) fn call(runner: u32, sk: Raw, call: u16, asked: u16) -> bool {
     let addr = sk.0 as u64;
     let bound = is_port(sk.read(off!(num)));
-    let passes = bound || is_port(asked) || has_port(sk, addr) || note_says_followed(sk, addr);
+    let passes = bound || is_port(asked) || has_port(sk, addr) || note_says_followed(sk.0);
     if passes && call != kind::ACCEPT {
-        let inode = inode(sk);
+        let inode = inode(sk.0);
         release(runner, call, addr, inode, (0, 0));
         if !bound {
             // Nothing else would tell those that see it next.
@@ -231,11 +260,12 @@ pub(crate) fn keeps_call(sk: Raw, call: u16) -> bool {
     call != kind::ACCEPT && sk.read::<u8>(off!(state)) == state::CLOSE
 }
 
-/// Number of the inode behind a socket, which no other has (but after four billion others); 0 where no file is for it.
+/// Number of the inode behind a socket, which no other has (but after four billion others); 0 where no file is for it. Of typed
+/// sockets, too, it is read through the helper, for the reason that is given at [`Thread`](crate::task::Thread).
 #[inline(always)]
-pub(crate) fn inode<M: Memory>(sk: M) -> u64 {
-    let socket: u64 = sk.read(off!(socket));
-    if socket == 0 { 0 } else { Raw(socket as *const c_void).read(off!(socket_inode)) }
+pub(crate) fn inode(sk: *const c_void) -> u64 {
+    let socket = Raw(sk).follow(off!(socket));
+    if socket.0.is_null() { 0 } else { socket.read(off!(socket_inode)) }
 }
 
 #[inline(always)]
@@ -246,9 +276,9 @@ fn first(addr: u64) -> Option<&'static mut Note> {
 }
 
 #[inline(always)]
-fn note_says_followed<M: Memory>(sk: M, addr: u64) -> bool {
+fn note_says_followed(sk: *const c_void) -> bool {
     // A child that was not accepted yet had no inode.
-    first(addr).is_some_and(|note| note.followed != 0 && (note.inode == 0 || note.inode == inode(sk)))
+    first(sk as u64).is_some_and(|note| note.followed != 0 && (note.inode == 0 || note.inode == inode(sk)))
 }
 
 /// What is noted of a socket without a record.
@@ -297,30 +327,70 @@ pub(crate) fn keep<T>(room: u32, runner: u32, kind: u16, addr: u64, inode: u64, 
     let Some(note) = blank(room, inode) else { return };
     // SAFETY: of the same size, and integers all.
     fill(unsafe { &mut *(&raw mut note.record).cast() }, note.record.head.time);
-    if first(addr).is_some_and(|first| first.inode != inode) {
+    let mut memory = MaybeUninit::uninit();
+    let noted = Noted::of(addr, &mut memory);
+    noted.runner = runner;
+    noted.kind = kind.into();
+    filter_add(noted, room.into());
+}
+
+/// Puts the note in this room behind those of its socket. Returns 0, for a global function has to return a number.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn filter_add(noted: *const Noted, room: u64) -> u64 {
+    // SAFETY: null or whole, and the verifier checks that.
+    let Some(noted) = (unsafe { noted.as_ref() }).filter(|_| is_on()) else { return 0 };
+    let Noted { addr, runner, kind, .. } = *noted;
+    let kind = kind as u16;
+    let Some(note) = ROOM.get_ptr(room as u32) else { return 0 };
+    // SAFETY: as in `blank`.
+    let note = unsafe { &*note };
+    if first(addr).is_some_and(|first| first.inode != note.inode) {
         // Of another socket, whose end was missed.
         forget(addr);
     }
     for nth in 0..MOST {
-        match NOTES.insert(NoteKey { addr, nth }, &*note, NOEXIST) {
-            Ok(()) => return,
+        match NOTES.insert(NoteKey { addr, nth }, note, NOEXIST) {
+            Ok(()) => return 0,
             Err(THERE) => {}
-            Err(_) => return lose_for_memory(runner, kind),
+            Err(_) => {
+                lose_for_memory(runner, kind);
+                return 0;
+            }
         }
     }
     match first(addr) {
         Some(first) => first.omitted = 1,
         None => lose_for_memory(runner, kind),
     }
+    0
 }
 
 /// Sends what was kept of a socket, with these ids, now that it is followed.
 #[inline(always)]
 pub(crate) fn release(runner: u32, kind: u16, addr: u64, inode: u64, (id, parent): (u64, u64)) {
-    let Some(note) = first(addr) else { return };
+    let mut memory = MaybeUninit::uninit();
+    let noted = Noted::of(addr, &mut memory);
+    noted.inode = inode;
+    noted.id = id;
+    noted.parent = parent;
+    noted.runner = runner;
+    noted.kind = kind.into();
+    filter_release(noted);
+}
+
+/// As above, as a global function.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn filter_release(noted: *const Noted) -> u64 {
+    // SAFETY: as above.
+    let Some(noted) = (unsafe { noted.as_ref() }).filter(|_| is_on()) else { return 0 };
+    let Noted { addr, inode, id, parent, runner, kind, .. } = *noted;
+    let kind = kind as u16;
+    let Some(note) = first(addr) else { return 0 };
     if note.followed != 0 && (note.inode == 0 || note.inode == inode) {
         // Nothing is kept of it, and the system calls still have to know it.
-        return;
+        return 0;
     }
     if note.inode == inode && note.omitted != 0 {
         let time = note.record.head.time;
@@ -339,25 +409,39 @@ pub(crate) fn release(runner: u32, kind: u16, addr: u64, inode: u64, (id, parent
         }
     }
     for nth in 0..MOST {
-        let key = NoteKey { addr, nth };
-        let Some(note) = NOTES.get_ptr(key) else { break };
-        // SAFETY: as in `first`.
-        let note = unsafe { &*note };
-        if note.inode != inode || note.record.head.kind == 0 {
-            continue;
-        }
-        // SAFETY: every field is written.
-        unsafe {
-            send_if(runner, kind, |record: &mut Kept, _| {
-                copy(&note.record, record);
-                record.sock.id = id;
-                record.sock.parent = parent;
-                // Whoever removes it has read it while it was there.
-                NOTES.remove(key).is_ok()
-            });
+        if filter_send(noted, nth) == 0 {
+            break;
         }
     }
-    forget(addr);
+    filter_forget(noted);
+    0
+}
+
+/// Sends one of them. Returns whether it was there, as a number.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn filter_send(noted: *const Noted, nth: u64) -> u64 {
+    // SAFETY: as above.
+    let Some(noted) = (unsafe { noted.as_ref() }).filter(|_| is_on()) else { return 0 };
+    let Noted { addr, inode, id, parent, runner, kind } = *noted;
+    let key = NoteKey { addr, nth };
+    let Some(note) = NOTES.get_ptr(key) else { return 0 };
+    // SAFETY: as in `first`.
+    let note = unsafe { &*note };
+    if note.inode != inode || note.record.head.kind == 0 {
+        return 1;
+    }
+    // SAFETY: every field is written.
+    unsafe {
+        send_if(runner, kind as u16, |record: &mut Kept, _| {
+            copy(&note.record, record);
+            record.sock.id = id;
+            record.sock.parent = parent;
+            // Whoever removes it has read it while it was there.
+            NOTES.remove(key).is_ok()
+        });
+    }
+    1
 }
 
 /// A word at a time, so that no `memcpy` comes of it.
@@ -373,12 +457,22 @@ fn copy(from: &Kept, to: &mut Kept) {
 /// Removes all notes of a socket. Most have none.
 #[inline(always)]
 fn forget(addr: u64) {
+    filter_forget(Noted::of(addr, &mut MaybeUninit::uninit()));
+}
+
+/// As above, as a global function.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn filter_forget(noted: *const Noted) -> u64 {
+    // SAFETY: as above.
+    let Some(&Noted { addr, .. }) = (unsafe { noted.as_ref() }).filter(|_| is_on()) else { return 0 };
     if first(addr).is_none() {
-        return;
+        return 0;
     }
     for nth in 0..MOST {
         if NOTES.remove(NoteKey { addr, nth }) == Err(NOT_THERE) {
             break;
         }
     }
+    0
 }

@@ -75,7 +75,7 @@ fn own(sk: *const c_void, runner: u32, kind: u16) -> Option<&'static mut Identit
     };
     if is_new && filter::is_on() {
         // What was kept of it comes first.
-        filter::release(runner, kind, addr, filter::inode(Typed(sk)), (identity.id, identity.parent));
+        filter::release(runner, kind, addr, filter::inode(sk), (identity.id, identity.parent));
     }
     Some(identity)
 }

@@ -187,7 +187,7 @@ pub(super) fn report(runner: u32, outcome: &Outcome, sk: Raw, caller: Thread, al
         // SAFETY: every field is written.
         unsafe { send(runner, outcome.kind, fill) };
     } else if filter::keeps_call(sk, outcome.kind) {
-        filter::keep_call(runner, outcome.kind, sk.0 as u64, filter::inode(sk), fill);
+        filter::keep_call(runner, outcome.kind, sk.0 as u64, filter::inode(sk.0), fill);
     }
 }
 

@@ -119,7 +119,7 @@ fn changed(ctx: &BtfTracePointContext, runner: u32) {
         match filter::change(sk, from, to, protocol, runner) {
             Fate::Send { strange } => is_strange = strange,
             Fate::Keep => {
-                let (addr, inode) = (sk as u64, filter::inode(Typed(sk)));
+                let (addr, inode) = (sk as u64, filter::inode(sk));
                 return filter::keep(runner, runner, kind::TRANSITION, addr, inode, |record, time| {
                     tell_transition(record, time, sk, to, (0, 0), thread);
                 });
