@@ -7,7 +7,8 @@ use crate::support::{Actor, Host};
 #[test]
 fn a_listener_and_a_connection_that_existed_are_told_with_who_holds_them() {
     let Some(host) = Host::shared() else { return };
-    let (server, client) = (Actor::start(), Actor::start());
+    let netns = host.netns();
+    let (server, client) = (Actor::within(&netns), Actor::within(&netns));
     server.tell("l = listen('127.0.0.1')");
     let port: u16 = server.ask("port(l)");
     client.tell(&format!("c = connect('127.0.0.1', {port}); c.sendall(b'before')"));
@@ -15,7 +16,7 @@ fn a_listener_and_a_connection_that_existed_are_told_with_who_holds_them() {
     let client_port: u16 = client.ask("port(c)");
     let fds: [i64; 2] = server.ask("[l.fileno(), s.fileno()]");
     let client_fd: i64 = client.ask("c.fileno()");
-    let trace = host.trace(&[]);
+    let trace = host.trace(&["--netns", &netns.path().display().to_string()]);
     client.tell("c.sendall(b' and after'); c.close()");
     server.tell("read(s, 10); s.close()");
     let run = trace.stop();
@@ -39,12 +40,13 @@ fn a_listener_and_a_connection_that_existed_are_told_with_who_holds_them() {
 #[test]
 fn a_connection_that_waited_in_the_accept_queue_before_the_trace_is_accepted() {
     let Some(host) = Host::shared() else { return };
-    let (server, client) = (Actor::start(), Actor::start());
+    let netns = host.netns();
+    let (server, client) = (Actor::within(&netns), Actor::within(&netns));
     server.tell("l = listen('127.0.0.1')");
     let port: u16 = server.ask("port(l)");
     client.tell(&format!("c = connect('127.0.0.1', {port})"));
     let client_port: u16 = client.ask("port(c)");
-    let trace = host.trace(&[]);
+    let trace = host.trace(&["--netns", &netns.path().display().to_string()]);
     server.tell("s, _ = l.accept()");
     let fd: i64 = server.ask("s.fileno()");
     let run = trace.stop();
@@ -61,12 +63,13 @@ fn a_connection_that_waited_in_the_accept_queue_before_the_trace_is_accepted() {
 #[test]
 fn a_connection_that_nobody_accepts_is_known_to_be_held_by_nobody() {
     let Some(host) = Host::shared() else { return };
-    let (server, client) = (Actor::start(), Actor::start());
+    let netns = host.netns();
+    let (server, client) = (Actor::within(&netns), Actor::within(&netns));
     server.tell("l = listen('127.0.0.1')");
     let port: u16 = server.ask("port(l)");
     client.tell(&format!("c = connect('127.0.0.1', {port})"));
     let client_port: u16 = client.ask("port(c)");
-    let run = host.trace(&[]).stop();
+    let run = host.trace(&["--netns", &netns.path().display().to_string()]).stop();
 
     let served = run.server(client_port);
     assert!(served.0["holders"] == json!([]) || served.0["holders"].is_null(), "{served:?}");
@@ -77,12 +80,13 @@ fn a_connection_that_nobody_accepts_is_known_to_be_held_by_nobody() {
 #[test]
 fn a_thread_that_slept_in_accept_since_before_the_trace_is_credited() {
     let Some(host) = Host::shared() else { return };
-    let (server, client) = (Actor::start(), Actor::start());
+    let netns = host.netns();
+    let (server, client) = (Actor::within(&netns), Actor::within(&netns));
     server.tell("l = listen('127.0.0.1')");
     let port: u16 = server.ask("port(l)");
     server.begin("s, _ = l.accept()");
     server.wait_until_in_accept();
-    let trace = host.trace(&[]);
+    let trace = host.trace(&["--netns", &netns.path().display().to_string()]);
     client.tell(&format!("c = connect('127.0.0.1', {port})"));
     server.finish::<()>();
     let client_port: u16 = client.ask("port(c)");
@@ -100,10 +104,11 @@ fn a_thread_that_slept_in_accept_since_before_the_trace_is_credited() {
 #[test]
 fn two_processes_that_hold_one_listener_are_both_named_and_neither_owns_it() {
     let Some(host) = Host::shared() else { return };
-    let parent = Actor::start();
+    let netns = host.netns();
+    let parent = Actor::within(&netns);
     parent.tell("l = listen('127.0.0.1'); child = Child(globals())");
     let (port, child): (u16, u32) = parent.ask("[port(l), child.pid]");
-    let run = host.trace(&[]).stop();
+    let run = host.trace(&["--netns", &netns.path().display().to_string()]).stop();
 
     let listener = run.listener(port);
     let mut holders: Vec<_> =

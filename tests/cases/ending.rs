@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Actor, Host, Run, Socket, Trace, closed_connections_end};
+use crate::support::{Actor, Host, Netns, Run, Socket, Trace, closed_connections_end};
 
 /// A connection that was accepted, as `c` of the client and `s` of the server, whose listener is `l`.
 struct Connection {
@@ -11,6 +11,7 @@ struct Connection {
     client: Actor,
     port: u16,
     client_port: u16,
+    netns: Netns,
     _host: Host,
 }
 
@@ -32,17 +33,18 @@ impl Connection {
     /// One that waits in the accept queue.
     fn unaccepted() -> Option<Self> {
         let host = Host::shared()?;
-        let trace = host.trace(&["--view", "states"]);
-        let (server, client) = (Actor::start(), Actor::start());
+        let netns = host.netns();
+        let trace = host.trace(&["--view", "states", "--netns", &netns.path().display().to_string()]);
+        let (server, client) = (Actor::within(&netns), Actor::within(&netns));
         server.tell("l = listen('127.0.0.1')");
         let port: u16 = server.ask("port(l)");
         client.tell(&format!("c = connect('127.0.0.1', {port})"));
         let client_port = client.ask("port(c)");
-        Some(Self { trace, server, client, port, client_port, _host: host })
+        Some(Self { trace, server, client, port, client_port, netns, _host: host })
     }
 
     fn end(self) -> (Seen, Actor, Actor) {
-        let Self { trace, server, client, port, client_port, _host } = self;
+        let Self { trace, server, client, port, client_port, netns: _netns, _host } = self;
         closed_connections_end(client.pid());
         (Seen { run: trace.stop(), port, client_port }, server, client)
     }
@@ -196,7 +198,7 @@ fn a_connection_is_accepted_after_its_peer_closed_it() {
 fn a_process_is_killed_and_the_kernel_closes_what_it_held() {
     let Some(mut connection) = Connection::new() else { return };
     let pid = connection.server.pid();
-    let server = std::mem::replace(&mut connection.server, Actor::start());
+    let server = std::mem::replace(&mut connection.server, Actor::within(&connection.netns));
     server.kill();
     connection.client.tell("assert c.recv(1) == b''; c.close()");
     let (seen, _other, _client) = connection.end();

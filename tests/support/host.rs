@@ -2,12 +2,14 @@
 
 use std::{
     env,
+    io::{self, Write},
+    panic,
     path::Path,
     process::Stdio,
-    sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Once, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-use super::{Netns, Trace, sockwatch};
+use super::{Netns, Trace, slowness, sockwatch};
 
 /// A trace sees the whole host. So tests that flood it take turns with all others.
 static TURNS: RwLock<()> = RwLock::new(());
@@ -68,7 +70,23 @@ impl Host {
     }
 }
 
+/// Where there may be no end at which failures are told, each is told at once as well, past what captures a test's output.
+fn tell_panics_at_once() {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| {
+        let tell = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            tell(panic);
+            let test = std::thread::current();
+            let _ = writeln!(io::stderr(), "{}: {panic}", test.name().unwrap_or("a thread"));
+        }));
+    });
+}
+
 fn can_trace() -> bool {
+    if slowness() > 1 {
+        tell_panics_at_once();
+    }
     static REFUSAL: OnceLock<Option<String>> = OnceLock::new();
     let refusal = REFUSAL.get_or_init(|| {
         let doctor = sockwatch(&["doctor", "--json"]).stderr(Stdio::inherit()).output().expect("sockwatch runs");
