@@ -9,7 +9,7 @@ use aya_ebpf::{
         bpf_ringbuf_query, bpf_ringbuf_reserve, bpf_ringbuf_submit,
     },
 };
-use sockwatch_ebpf::{Head, loss};
+use sockwatch_ebpf::{Head, kind, loss, runner};
 
 use crate::{
     maps::{CONFIG, RING, counters},
@@ -50,9 +50,10 @@ pub(crate) fn head(kind: u16, flags: u32, time: u64) -> Head {
 fn lose(why: u32, runner: u32, kind: u16) {
     // SAFETY: this processor's own. Each is counted by one program (accept's by two that never nest), and a program that is
     // running on a processor is not entered there again, so no addition is torn by another.
-    let lost = counters().map(|counters| unsafe { &mut (*counters).lost });
-    let counts = lost.and_then(|lost| lost.get_mut(why as usize)?.get_mut(runner as usize)?.get_mut(kind as usize));
-    if let Some(count) = counts {
+    let lost = counters().map(|counters| unsafe { (*counters).lost.as_flattened_mut().as_flattened_mut() });
+    // One place, and so one check: older verifiers forget what they learnt of several numbers before they are added.
+    let place = (u64::from(why) * u64::from(runner::COUNT) + u64::from(runner)) * u64::from(kind::COUNT) + u64::from(kind);
+    if let Some(count) = lost.and_then(|lost| lost.get_mut(place as usize)) {
         *count += 1;
     }
 }

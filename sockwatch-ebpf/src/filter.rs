@@ -13,14 +13,14 @@
 //! What goes through the notes of a socket is done by global functions. The verifier follows each of those once in a program, by
 //! itself, and not again on each way that leads there (`do_check_subprogs` in kernel/bpf/verifier.c): that was most of what it had to do.
 
-use core::{ffi::c_void, mem::MaybeUninit};
+use core::ffi::c_void;
 
 use sockwatch_ebpf::{ABSENT, Sock, Step, kind, protocol, runner, state};
 
 use crate::{
     emit::{head, lose_for_memory, now, send, send_if},
     maps::{CONFIG, Kept, NOTES, Note, NoteKey, ROOM, identity, in_call},
-    memory::{Memory, Raw, Typed, clear, frozen, off, wipe},
+    memory::{Memory, Raw, Typed, frozen, off, wipe},
     sock,
 };
 
@@ -32,31 +32,23 @@ const MOST: u64 = 8;
 fn room_of(call: u16, runner: u32) -> u32 {
     runner::COUNT * (1 + u32::from(call - kind::BIND)) + runner
 }
-/// A socket and its notes, as global functions take it. They take numbers and memory; a socket's address in a register is neither, to
-/// the verifier.
+/// The address of a `struct sock`, as global functions take it. They take numbers and memory, five at the most, and in a register it is
+/// neither, to the verifier.
 #[repr(C)]
-#[derive(Clone, Copy)]
-pub(crate) struct Noted {
-    /// Address of the `struct sock`.
+pub(crate) struct Address {
     addr: u64,
-    /// Its inode.
-    inode: u64,
-    /// Its id, and its listener's.
-    id: u64,
-    parent: u64,
-    /// Which program does it, and of which kind what it tells or loses is.
-    runner: u32,
-    kind: u32,
 }
 
-impl Noted {
-    /// With zeros for the rest.
-    #[inline(always)]
-    fn of(addr: u64, room: &mut MaybeUninit<Self>) -> &mut Self {
-        let noted = clear(room);
-        noted.addr = addr;
-        noted
-    }
+/// Which program does something, of which kind what it tells or loses is, and for which note, as one number.
+#[inline(always)]
+fn by(runner: u32, kind: u16, nth: u64) -> u64 {
+    nth << 32 | u64::from(runner) << 16 | u64::from(kind)
+}
+
+/// The three.
+#[inline(always)]
+fn of(by: u64) -> (u32, u16, u64) {
+    ((by >> 16) as u32 & 0xffff, by as u16, by >> 32)
 }
 
 /// `BPF_NOEXIST`.
@@ -327,21 +319,16 @@ pub(crate) fn keep<T>(room: u32, runner: u32, kind: u16, addr: u64, inode: u64, 
     let Some(note) = blank(room, inode) else { return };
     // SAFETY: of the same size, and integers all.
     fill(unsafe { &mut *(&raw mut note.record).cast() }, note.record.head.time);
-    let mut memory = MaybeUninit::uninit();
-    let noted = Noted::of(addr, &mut memory);
-    noted.runner = runner;
-    noted.kind = kind.into();
-    filter_add(noted, room.into());
+    filter_add(&Address { addr }, by(runner, kind, room.into()));
 }
 
 /// Puts the note in this room behind those of its socket. Returns 0, for a global function has to return a number.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) extern "C" fn filter_add(noted: *const Noted, room: u64) -> u64 {
+pub(crate) extern "C" fn filter_add(of_whom: *const Address, by: u64) -> u64 {
     // SAFETY: null or whole, and the verifier checks that.
-    let Some(noted) = (unsafe { noted.as_ref() }).filter(|_| is_on()) else { return 0 };
-    let Noted { addr, runner, kind, .. } = *noted;
-    let kind = kind as u16;
+    let Some(&Address { addr }) = (unsafe { of_whom.as_ref() }).filter(|_| is_on()) else { return 0 };
+    let (runner, kind, room) = of(by);
     let Some(note) = ROOM.get_ptr(room as u32) else { return 0 };
     // SAFETY: as in `blank`.
     let note = unsafe { &*note };
@@ -369,24 +356,16 @@ pub(crate) extern "C" fn filter_add(noted: *const Noted, room: u64) -> u64 {
 /// Sends what was kept of a socket, with these ids, now that it is followed.
 #[inline(always)]
 pub(crate) fn release(runner: u32, kind: u16, addr: u64, inode: u64, (id, parent): (u64, u64)) {
-    let mut memory = MaybeUninit::uninit();
-    let noted = Noted::of(addr, &mut memory);
-    noted.inode = inode;
-    noted.id = id;
-    noted.parent = parent;
-    noted.runner = runner;
-    noted.kind = kind.into();
-    filter_release(noted);
+    filter_release(&Address { addr }, inode, id, parent, by(runner, kind, 0));
 }
 
 /// As above, as a global function.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) extern "C" fn filter_release(noted: *const Noted) -> u64 {
+pub(crate) extern "C" fn filter_release(of_whom: *const Address, inode: u64, id: u64, parent: u64, by: u64) -> u64 {
     // SAFETY: as above.
-    let Some(noted) = (unsafe { noted.as_ref() }).filter(|_| is_on()) else { return 0 };
-    let Noted { addr, inode, id, parent, runner, kind, .. } = *noted;
-    let kind = kind as u16;
+    let Some(&Address { addr }) = (unsafe { of_whom.as_ref() }).filter(|_| is_on()) else { return 0 };
+    let (runner, kind, _) = of(by);
     let Some(note) = first(addr) else { return 0 };
     if note.followed != 0 && (note.inode == 0 || note.inode == inode) {
         // Nothing is kept of it, and the system calls still have to know it.
@@ -409,21 +388,22 @@ pub(crate) extern "C" fn filter_release(noted: *const Noted) -> u64 {
         }
     }
     for nth in 0..MOST {
-        if filter_send(noted, nth) == 0 {
+        if filter_send(addr, inode, id, parent, by | nth << 32) == 0 {
             break;
         }
     }
-    filter_forget(noted);
+    filter_forget(of_whom);
     0
 }
 
 /// Sends one of them. Returns whether it was there, as a number.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) extern "C" fn filter_send(noted: *const Noted, nth: u64) -> u64 {
-    // SAFETY: as above.
-    let Some(noted) = (unsafe { noted.as_ref() }).filter(|_| is_on()) else { return 0 };
-    let Noted { addr, inode, id, parent, runner, kind } = *noted;
+pub(crate) extern "C" fn filter_send(addr: u64, inode: u64, id: u64, parent: u64, by: u64) -> u64 {
+    if !is_on() {
+        return 0;
+    }
+    let (runner, kind, nth) = of(by);
     let key = NoteKey { addr, nth };
     let Some(note) = NOTES.get_ptr(key) else { return 0 };
     // SAFETY: as in `first`.
@@ -433,7 +413,7 @@ pub(crate) extern "C" fn filter_send(noted: *const Noted, nth: u64) -> u64 {
     }
     // SAFETY: every field is written.
     unsafe {
-        send_if(runner, kind as u16, |record: &mut Kept, _| {
+        send_if(runner, kind, |record: &mut Kept, _| {
             copy(&note.record, record);
             record.sock.id = id;
             record.sock.parent = parent;
@@ -457,15 +437,15 @@ fn copy(from: &Kept, to: &mut Kept) {
 /// Removes all notes of a socket. Most have none.
 #[inline(always)]
 fn forget(addr: u64) {
-    filter_forget(Noted::of(addr, &mut MaybeUninit::uninit()));
+    filter_forget(&Address { addr });
 }
 
 /// As above, as a global function.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) extern "C" fn filter_forget(noted: *const Noted) -> u64 {
+pub(crate) extern "C" fn filter_forget(of_whom: *const Address) -> u64 {
     // SAFETY: as above.
-    let Some(&Noted { addr, .. }) = (unsafe { noted.as_ref() }).filter(|_| is_on()) else { return 0 };
+    let Some(&Address { addr }) = (unsafe { of_whom.as_ref() }).filter(|_| is_on()) else { return 0 };
     if first(addr).is_none() {
         return 0;
     }

@@ -78,15 +78,16 @@ const GENERATIONS: u32 = 24;
 /// (`PR_SET_CHILD_SUBREAPER`), so the line to it is never broken.
 #[inline(always)]
 fn descends(leader: Typed) -> bool {
-    let root = frozen(&CONFIG.root);
-    if root == 0 {
+    // Read wherever it is needed, for it would take a place of a stack that is short.
+    let root = || frozen(&CONFIG.root);
+    if root() == 0 {
         return false;
     }
     let mut ancestor = Raw(leader.0);
     for _ in 0..GENERATIONS {
         ancestor = ancestor.follow(off!(task_parent)).follow(off!(task_leader));
         let nr = number(ancestor);
-        if nr == root {
+        if nr == root() {
             return true;
         }
         if ancestor.0.is_null() || nr == 0 {

@@ -40,8 +40,8 @@ pub(crate) struct Tcp {
 #[unsafe(link_section = "iter/task_file")]
 pub(crate) extern "C" fn held(ctx: *const TaskFile) -> i32 {
     // SAFETY: the kernel calls with a whole context; its last call has null members.
-    let (meta, task, fd, file) = unsafe { ((*ctx).meta, (*ctx).task, (*ctx).fd, (*ctx).file) };
-    if task.is_null() || file.is_null() {
+    let file = unsafe { (*ctx).file };
+    if file.is_null() {
         return 0;
     }
     // SAFETY: the verifier checks the pointer.
@@ -60,8 +60,17 @@ pub(crate) extern "C" fn held(ctx: *const TaskFile) -> i32 {
     let mut room = MaybeUninit::uninit();
     let record = blank(kind::HELD, &mut room);
     if describe(kind::HELD, sk, record) {
-        record.fd = fd as i32;
+        // Not before: the stack is short, and older kernels count it in steps of 32 bytes, for all functions that are called from here.
+        // SAFETY: as above.
+        let task = unsafe { (&raw const (*ctx).task).read_volatile() };
+        if task.is_null() {
+            return 0;
+        }
         Thread::of(task).fill(&mut record.task);
+        // SAFETY: as above.
+        let (meta, fd) =
+            unsafe { ((&raw const (*ctx).meta).read_volatile(), (&raw const (*ctx).fd).read_volatile()) };
+        record.fd = fd as i32;
         write(kind::HELD, meta, record);
     }
     0
