@@ -112,11 +112,14 @@ impl Engine {
     /// Whether the meaning of what is to be told can still change.
     fn is_open(&self, entry: &Entry) -> bool {
         let Some(life) = self.known(entry.life).filter(|life| life.destroyed.is_none()) else { return false };
-        let Tell::Milestone(nth) = entry.what else { return life.maybe_subflow };
+        // A socket that listens without a bind is given its port, by which it may be looked for, after the change of state.
+        let is_nowhere = life.state == State::Listen && life.local.is_none();
+        let Tell::Milestone(nth) = entry.what else { return life.maybe_subflow || is_nowhere };
         let Some(milestone) = life.nth(nth) else { return false };
         match milestone.phase {
             Phase::Close => life.end.is_open_question(&life.stats.unwrap_or_default(), life.was_accepted()),
             Phase::Connect => life.state == State::SynSent || life.end.connect_failed == Some(None),
+            Phase::Listen => is_nowhere,
             Phase::SynReceived => life.peer.is_none() || life.maybe_subflow,
             _ => false,
         }

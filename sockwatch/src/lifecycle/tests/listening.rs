@@ -34,6 +34,38 @@ fn a_listener_is_told_of_with_what_it_was_given_and_what_came_to_it() {
 }
 
 #[test]
+fn a_listener_without_a_bind_is_told_of_when_its_port_is_known() {
+    let mut host = Host::new();
+    let nginx = process("nginx", 100);
+    let mut listener = host.socket();
+    let called = host.now;
+    host.transition(&mut listener, State::Listen, Some(&nginx), Some(called));
+    let mut watch = Watch::default();
+    watch.give_all(&host);
+    // The thread is held up in the call.
+    watch.advance(host.now + 50 * MS);
+    assert_eq!(watch.lines, []);
+    let before = host.events.len();
+    host.wait(60 * MS);
+    listener.sock.local = at("0.0.0.0:30000");
+    host.listen_returns(&listener, &nginx, called);
+    host.events[before..].iter().for_each(|event| watch.give(event));
+    watch.advance(host.now + 2 * MS);
+    assert_eq!(watch.told(1), ["closed→listen", "listen"]);
+
+    // Or when there is nothing more to wait for.
+    let mut host = Host::new();
+    let mut listener = host.socket();
+    host.transition(&mut listener, State::Listen, Some(&nginx), None);
+    let mut watch = Watch::default();
+    watch.give_all(&host);
+    watch.advance(host.now + 99 * MS);
+    assert_eq!(watch.lines, []);
+    watch.advance(host.now + 101 * MS);
+    assert_eq!(watch.told(1), ["listen", "closed→listen"]);
+}
+
+#[test]
 fn an_accepted_connection_names_its_listener_its_process_and_its_wait() {
     let mut host = Host::new();
     let nginx = process("nginx", 100);
