@@ -52,7 +52,8 @@ fn lose(why: u32, runner: u32, kind: u16) {
     // running on a processor is not entered there again, so no addition is torn by another.
     let lost = counters().map(|counters| unsafe { (*counters).lost.as_flattened_mut().as_flattened_mut() });
     // One place, and so one check: older verifiers forget what they learnt of several numbers before they are added.
-    let place = (u64::from(why) * u64::from(runner::COUNT) + u64::from(runner)) * u64::from(kind::COUNT) + u64::from(kind);
+    let place =
+        (u64::from(why) * u64::from(runner::COUNT) + u64::from(runner)) * u64::from(kind::COUNT) + u64::from(kind);
     if let Some(count) = lost.and_then(|lost| lost.get_mut(place as usize)) {
         *count += 1;
     }

@@ -68,8 +68,7 @@ pub(crate) extern "C" fn held(ctx: *const TaskFile) -> i32 {
         }
         Thread::of(task).fill(&mut record.task);
         // SAFETY: as above.
-        let (meta, fd) =
-            unsafe { ((&raw const (*ctx).meta).read_volatile(), (&raw const (*ctx).fd).read_volatile()) };
+        let (meta, fd) = unsafe { ((&raw const (*ctx).meta).read_volatile(), (&raw const (*ctx).fd).read_volatile()) };
         record.fd = fd as i32;
         write(kind::HELD, meta, record);
     }
