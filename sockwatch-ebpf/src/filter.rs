@@ -32,6 +32,7 @@ const MOST: u64 = 8;
 fn room_of(call: u16, runner: u32) -> u32 {
     runner::COUNT * (1 + u32::from(call - kind::BIND)) + runner
 }
+
 /// The address of a `struct sock`, as global functions take it. They take numbers and memory, five at the most, and in a register it is
 /// neither, to the verifier.
 #[repr(C)]

@@ -11,8 +11,8 @@ use anyhow::{Context, Result};
 use super::kernels::Kernel;
 use super::tools::Tools;
 
-/// A machine that writes nothing for so long hangs: the longest test takes a quarter of it where the host is busy.
-const SILENCE: Duration = Duration::from_mins(8);
+/// A machine that writes nothing for so long hangs: the longest test was seen to take two minutes where the host is busy.
+const SILENCE: Duration = Duration::from_mins(5);
 
 /// What the kernel is told. A stall of its processors is one only if the emulation is not to blame; the time stamp counter
 /// of an emulated processor is the host's, and reading any other clock is slow.
