@@ -11,7 +11,7 @@ use std::{
 use nix::{libc, sys::signal::Signal};
 use serde_json::Value;
 
-use crate::support::{Actor, Host, Scratch, Trace, closed_connections_end, sockwatch, wait_for};
+use crate::support::{Actor, Host, Scratch, Trace, sockwatch, wait_for};
 
 #[test]
 fn doctor_tells_root_that_every_probe_is_there() {
@@ -89,7 +89,6 @@ fn traced_by_nobody(capabilities: &[&str]) -> (Value, String, String) {
     server.tell("s, _ = l.accept()");
     client.tell("c.close()");
     server.tell("s.close()");
-    closed_connections_end(server.pid());
     let run = trace.stop();
     let path = run.server(client_port).path().replace(&server.pid().to_string(), "the server");
     (run.start.clone(), path, run.client(client_port).ending())
@@ -112,6 +111,26 @@ fn bpf_and_perfmon_are_enough_to_trace_and_what_they_are_not_enough_for_is_said(
         "syn_received, established, accept by the server, close"
     };
     assert_eq!(path, expected, "{start}");
+}
+
+#[test]
+fn network_namespaces_that_may_not_be_looked_at_are_told() {
+    let Some(host) = Host::shared() else { return };
+    let scratch = Scratch::new("elsewhere");
+    let binary = public_binary(&scratch);
+    let netns = host.netns();
+    let elsewhere = Actor::within(&netns);
+    elsewhere.tell("l = listen('127.0.0.1')");
+    let whys = |capabilities: &[&str]| {
+        let trace = Trace::ready(nobody(capabilities).arg(&binary).args(["trace", "--json"])).stop();
+        let degraded = trace.start["degraded"].as_array().expect("a list").iter();
+        let unseen = degraded.filter(|missing| missing["probe"] == "existing sockets");
+        unseen.map(|missing| missing["why"].as_str().expect("a reason").to_owned()).collect::<Vec<_>>().join("; ")
+    };
+    assert!(whys(&["bpf", "perfmon"]).contains("CAP_SYS_PTRACE"), "it is not known which those are");
+    let known = whys(&["bpf", "perfmon", "sys_ptrace"]);
+    assert!(known.contains(&netns.inode().to_string()) && known.contains("CAP_SYS_ADMIN"), "{known}");
+    assert_eq!(whys(&["bpf", "perfmon", "sys_ptrace", "sys_admin"]), "");
 }
 
 #[test]

@@ -42,7 +42,7 @@ pub const CAPABILITIES: &[Capability] = &[
         name: "CAP_SYS_PTRACE",
         bit: 19,
         required: false,
-        used_for: "read which executable other users' processes run",
+        used_for: "read which executable other users' processes run, and find the network namespaces that they are in",
     },
 ];
 

@@ -43,6 +43,23 @@ fn a_network_namespace_goes_with_its_last_socket() {
     }
 }
 
+/// `ip netns` makes a name before it mounts the namespace on it, and takes it away after.
+#[test]
+fn a_name_that_leads_to_no_network_namespace_is_passed_over() {
+    let Some(host) = Host::shared() else { return };
+    let netns = host.netns();
+    let file = netns.path().with_extension("empty");
+    fs::write(&file, "").expect("root may write there");
+    let actor = Actor::within(&netns);
+    actor.tell("l = listen('127.0.0.1', 8000)");
+    let run = host.trace(&["--port", "8000", "--netns", &netns.path().display().to_string()]).stop();
+    fs::remove_file(&file).expect("it is ours");
+
+    let degraded = run.start["degraded"].as_array().expect("a list");
+    assert!(!degraded.iter().any(|missing| missing["probe"] == "existing sockets"), "{degraded:?}");
+    assert_eq!(run.listener(8000).pid(), Some(actor.pid()), "a name that leads somewhere is followed");
+}
+
 #[test]
 fn one_address_pair_that_is_used_again_at_once_is_another_socket_each_time() {
     let Some(stage) = Stage::new() else { return };
