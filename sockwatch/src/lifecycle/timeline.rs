@@ -13,7 +13,11 @@ const SKEW: Time = 1_000_000;
 
 /// How long an entry waits for what may explain it: 100 milliseconds. What follows comes from the same thread, in the same
 /// system call; on a busy host that thread may be preempted in it.
-const PATIENCE: Time = 100_000_000;
+pub(super) const PATIENCE: Time = 100_000_000;
+
+/// How long it waits for what follows while the kernel handles the same packet: 20 milliseconds. It can't be preempted there, but
+/// in a virtual machine the processor can be taken away.
+pub(super) const SAME_PACKET: Time = 20_000_000;
 
 /// How many entries a new one may have to overtake to be put in its place: records are nearly in order.
 const NEAR: usize = 64;
@@ -39,10 +43,10 @@ pub enum Tell {
 }
 
 impl Entry {
-    /// Whether it is settled when every event up to `now` was seen. `open` says whether its meaning can still change.
-    pub(super) fn is_settled(&self, now: Time, open: impl FnOnce(&Self) -> bool) -> bool {
+    /// Whether it is settled when every event up to `now` was seen. `wait` says for how long its meaning can still change.
+    pub(super) fn is_settled(&self, now: Time, wait: impl FnOnce(&Self) -> Time) -> bool {
         let passed = |wait: Time| self.time.saturating_add(wait) <= now;
-        passed(SKEW) && (passed(PATIENCE) || !open(self))
+        passed(SKEW) && (passed(PATIENCE) || passed(wait(self)))
     }
 }
 

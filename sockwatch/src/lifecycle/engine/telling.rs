@@ -6,7 +6,7 @@ use crate::{
     lifecycle::{
         Report,
         life::{Life, Phase},
-        timeline::{Entry, Tell},
+        timeline::{Entry, PATIENCE, SAME_PACKET, Tell},
     },
 };
 
@@ -54,7 +54,7 @@ impl Engine {
     /// The time of the next entry, if that is settled. What was lost does not wait, but is told among what is settled.
     fn next_settled(&self, now: Time) -> Option<Time> {
         let first = self.timeline.first()?;
-        first.is_settled(now, |entry| self.is_open(entry)).then_some(first.time)
+        first.is_settled(now, |entry| self.may_change(entry)).then_some(first.time)
     }
 
     /// Takes out what comes next but can't be told: of a life that turned out to be none, or a milestone that is not kept.
@@ -109,19 +109,27 @@ impl Engine {
         life.complete &= !self.losses.touch(from, life.destroyed.unwrap_or(Time::MAX));
     }
 
-    /// Whether the meaning of what is to be told can still change.
-    fn is_open(&self, entry: &Entry) -> bool {
-        let Some(life) = self.known(entry.life).filter(|life| life.destroyed.is_none()) else { return false };
+    /// How long the meaning of what is to be told can still change.
+    fn may_change(&self, entry: &Entry) -> Time {
+        let Some(life) = self.known(entry.life) else { return 0 };
+        let is_question = || life.end.is_open_question(&life.stats.unwrap_or_default(), life.was_accepted());
+        if life.destroyed.is_some() {
+            // An orphan that is destroyed in place of becoming a timewait socket sends its reset after that.
+            let may_reset = life.end.from == Some(State::FinWait2) && is_question();
+            return if may_reset { SAME_PACKET } else { 0 };
+        }
         // A socket that listens without a bind is given its port, by which it may be looked for, after the change of state.
         let is_nowhere = life.state == State::Listen && life.local.is_none();
-        let Tell::Milestone(nth) = entry.what else { return life.maybe_subflow || is_nowhere };
-        let Some(milestone) = life.nth(nth) else { return false };
-        match milestone.phase {
-            Phase::Close => life.end.is_open_question(&life.stats.unwrap_or_default(), life.was_accepted()),
-            Phase::Connect => life.state == State::SynSent || life.end.connect_failed == Some(None),
-            Phase::Listen => is_nowhere,
-            Phase::SynReceived => life.peer.is_none() || life.maybe_subflow,
-            _ => false,
-        }
+        let is_open = match entry.what {
+            Tell::Signal(_) | Tell::End => life.maybe_subflow || is_nowhere,
+            Tell::Milestone(nth) => life.nth(nth).is_some_and(|milestone| match milestone.phase {
+                Phase::Close => is_question(),
+                Phase::Connect => life.state == State::SynSent || life.end.connect_failed == Some(None),
+                Phase::Listen => is_nowhere,
+                Phase::SynReceived => life.peer.is_none() || life.maybe_subflow,
+                _ => false,
+            }),
+        };
+        if is_open { PATIENCE } else { 0 }
     }
 }

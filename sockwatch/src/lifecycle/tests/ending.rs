@@ -3,10 +3,10 @@
 use nix::libc;
 
 use super::{
-    host::{Host, Socket, at, process},
+    host::{Host, MS, Socket, at, process},
     seen::Watch,
 };
-use crate::event::{Errno, Mark, State};
+use crate::event::{Errno, Mark, State, Time};
 
 /// A connection that `curl` opened ends as `story` says.
 fn client_ends(story: impl FnOnce(&mut Host, &mut Socket)) -> String {
@@ -198,15 +198,20 @@ fn a_missing_transition_leaves_the_rest_of_the_life_as_it_was() {
 #[test]
 fn a_reset_that_is_sent_when_the_socket_is_gone_already_is_its_end() {
     // An orphan that waits for nothing (TCP_LINGER2): `tcp_done` comes before the answer to the peer.
-    let ending = client_ends(|host, client| {
-        host.step(client, State::FinWait1, Some(&process("curl", 200)));
-        host.step(client, State::FinWait2, None);
-        client.stats.orphan = true;
-        host.close(client, None);
-        host.destroyed(client);
-        host.mark(client, Mark::ResetSent);
-    });
-    assert_eq!(ending, "local reset");
+    let ends_after = |pause: Time| {
+        client_ends(|host, client| {
+            host.step(client, State::FinWait1, Some(&process("curl", 200)));
+            host.step(client, State::FinWait2, None);
+            client.stats.orphan = true;
+            host.close(client, None);
+            host.destroyed(client);
+            // Its processor may be taken away here; others go on.
+            host.wait(pause);
+            host.client("10.0.0.1:5001", "10.0.0.2:80");
+            host.mark(client, Mark::ResetSent);
+        })
+    };
+    assert_eq!([ends_after(0), ends_after(15 * MS)], ["local reset"; 2]);
 }
 
 #[test]
