@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Actor, Host, Netns, Run, Socket, Trace, closed_connections_end};
+use crate::support::{Actor, Host, Netns, Run, Socket, Trace};
 
 /// A connection that was accepted, as `c` of the client and `s` of the server, whose listener is `l`.
 struct Connection {
@@ -45,7 +45,6 @@ impl Connection {
 
     fn end(self) -> (Seen, Actor, Actor) {
         let Self { trace, server, client, port, client_port, netns: _netns, _host } = self;
-        closed_connections_end(client.pid());
         (Seen { run: trace.stop(), port, client_port }, server, client)
     }
 }

@@ -1,7 +1,7 @@
 //! A program that does with its sockets what a test tells it to (tests/data/actor.py).
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     io::Write,
     path::Path,
     process::{Child, ChildStdin, Command, Stdio},
@@ -12,6 +12,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Lines, Netns, data, wait_for};
+
+thread_local! {
+    /// Those of this test that are there.
+    static HERE: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
+}
 
 /// A Python process.
 pub(crate) struct Actor {
@@ -44,7 +49,13 @@ impl Actor {
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let answers = Lines::of(child.stdout.take().expect("stdout is a pipe"));
         let stdin = child.stdin.take();
+        HERE.with_borrow_mut(|here| here.push(child.id()));
         Self { child, stdin, answers, told: Cell::new(0) }
+    }
+
+    /// The processes of all that this test has.
+    pub(super) fn all_pids() -> Vec<u32> {
+        HERE.with_borrow(Clone::clone)
     }
 
     /// Its process; that of the program it was started through, where that stays.
@@ -131,6 +142,7 @@ impl Drop for Actor {
         drop(self.stdin.take());
         let _ = self.child.kill();
         let _ = self.child.wait();
+        HERE.with_borrow_mut(|here| here.retain(|&pid| pid != self.pid()));
     }
 }
 

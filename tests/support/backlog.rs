@@ -48,11 +48,11 @@ pub(super) fn drain() {
     sender.join().expect("the packets arrive");
 }
 
-/// Waits until no closed connection in the network namespace of this process waits for its peer to confirm that, or until it seems
-/// that none will: some tests let nothing through.
-pub(crate) fn closed_connections_end(pid: u32) {
+/// Waits until no closed connection in the network namespaces of these processes waits for its peer to confirm that, or until it
+/// seems that none will: some tests let nothing through.
+pub(super) fn closed_connections_end(pids: &[u32]) {
     let end = Instant::now() + Duration::from_secs(1) * slowness();
-    while Instant::now() < end && ["tcp", "tcp6"].iter().any(|table| waits(pid, table)) {
+    while Instant::now() < end && pids.iter().any(|&pid| ["tcp", "tcp6"].iter().any(|table| waits(pid, table))) {
         thread::sleep(Duration::from_millis(2));
     }
 }

@@ -28,7 +28,6 @@ use std::{
 };
 
 pub(crate) use actor::{Actor, python};
-pub(crate) use backlog::closed_connections_end;
 pub(crate) use host::Host;
 pub(crate) use lines::Lines;
 pub(crate) use load::{Ending, Load, Opens};

@@ -1,6 +1,6 @@
 //! Two processes in a network namespace, and a trace that shows everything that happens there.
 
-use super::{Actor, Host, Netns, Run, Socket, Trace, closed_connections_end};
+use super::{Actor, Host, Netns, Run, Socket, Trace};
 
 /// A server that listens as `l` on port 8000 of 127.0.0.1, a client, and a trace of their network namespace.
 pub(crate) struct Stage {
@@ -57,7 +57,6 @@ impl Stage {
 
     pub(crate) fn stop(self) -> Seen {
         let Self { trace, server, client, netns: _netns, host: _host } = self;
-        closed_connections_end(client.pid());
         Seen { run: trace.stop(), server: server.pid(), client: client.pid() }
     }
 }

@@ -11,7 +11,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{Lines, Run, backlog, deadline, wait_for};
+use super::{Actor, Lines, Run, backlog, deadline, wait_for};
 
 /// The real binary.
 pub(crate) fn sockwatch(arguments: &[&str]) -> Command {
@@ -101,14 +101,15 @@ impl Trace {
         self.stderr.as_ref().expect("it has not ended")
     }
 
-    /// Ends it as Ctrl-C does, when what was sent has arrived, and expects that it saw everything.
+    /// Ends it as Ctrl-C does, and expects that it saw everything.
     pub(crate) fn stop(self) -> Run {
         self.stop_with(0)
     }
 
-    /// Ends it, and expects an exit code.
+    /// Ends it when what was sent has arrived and what was closed is closed, and expects an exit code.
     pub(crate) fn stop_with(self, code: i32) -> Run {
         backlog::drain();
+        backlog::closed_connections_end(&Actor::all_pids());
         self.signal(Signal::SIGINT);
         self.end_with(code)
     }
