@@ -30,13 +30,13 @@ pub(super) struct Line {
     pub(super) can: Can,
 }
 
-/// From the newest to the oldest that is refused.
+/// From the oldest, which is refused, to the newest.
 pub(super) const LINES: [Line; 4] = [
-    // linux-image is empty there.
-    Line { name: "7", codename: "sid", packages: &["linux-binary-7.", "linux-modules-7."], can: Can::Trace },
-    Line { name: "6.12", codename: "bookworm", packages: &["linux-image-6.12."], can: Can::Trace },
-    Line { name: "6.1", codename: "bookworm", packages: &["linux-image-6.1."], can: Can::Trace },
     Line { name: "5.10", codename: "bullseye", packages: &["linux-image-5.10."], can: Can::Refuse },
+    Line { name: "6.1", codename: "bookworm", packages: &["linux-image-6.1."], can: Can::Trace },
+    Line { name: "6.12", codename: "bookworm", packages: &["linux-image-6.12."], can: Can::Trace },
+    // The slowest is the last: what time the others leave is its. linux-image is empty there.
+    Line { name: "7", codename: "sid", packages: &["linux-binary-7.", "linux-modules-7."], can: Can::Trace },
 ];
 
 /// A kernel on the disk.

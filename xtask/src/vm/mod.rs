@@ -24,7 +24,7 @@ use crate::repo;
 /// Arguments of `vm`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Run on this line of kernels alone: 7, 6.12, 6.1 or 5.10. May be repeated.
+    /// Run on this line of kernels alone: 5.10, 6.1, 6.12 or 7. May be repeated.
     #[arg(long, value_name = "VERSION", value_parser = LINES.map(|line| line.name))]
     kernel: Vec<String>,
     /// Look for newer kernels, also where one is there already.
