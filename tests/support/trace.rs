@@ -125,6 +125,9 @@ impl Trace {
             ended.stderr.join("\n"),
             lines.join("\n")
         );
+        let is_why = |line: &String| ["lost", "incomplete", "missing"].iter().any(|word| line.contains(word));
+        let mut at_its_end = ended.stderr.iter().rev().take_while(|line| !line.starts_with("sockwatch: ready"));
+        assert!(code != 3 || at_its_end.any(is_why), "nothing says why: {:?}", ended.stderr);
         Run::read(&ended.stdout)
     }
 

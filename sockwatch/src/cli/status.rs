@@ -61,20 +61,23 @@ fn remedy(causes: &Causes) -> String {
     }
 }
 
-/// What was lost, where stdout tells how many.
-pub(super) fn losses(lost: u64, causes: &Causes) {
-    if lost > 0 {
-        line(&format!("{lost} events lost{}", remedy(causes)));
+/// Why the run was not complete, where stdout tells all else.
+pub(super) fn losses(summary: &Summary, causes: &Causes) {
+    match summary {
+        Summary { lost: 0, complete: true, .. } => {}
+        Summary { lost: 0, .. } => line(&format!("some sockets {INCOMPLETE}")),
+        Summary { lost, .. } => line(&format!("{lost} events lost{}", remedy(causes))),
     }
 }
+
+/// Where nothing was counted as lost.
+const INCOMPLETE: &str = "are incomplete: events about them are missing";
 
 /// How it went.
 pub(super) fn summary(summary: &Summary, causes: &Causes) {
     let Summary { events, sockets, lost, complete } = summary;
     line(&match lost {
-        0 if !complete => {
-            format!("{events} events, {sockets} sockets; some are incomplete: events about them are missing")
-        }
+        0 if !complete => format!("{events} events, {sockets} sockets; some {INCOMPLETE}"),
         0 => format!("{events} events, {sockets} sockets, none lost"),
         lost => format!("{events} events, {sockets} sockets; {lost} events lost{}", remedy(causes)),
     });
@@ -100,7 +103,7 @@ pub(super) fn followed(elapsed: Duration, board: &Board, events: u64, causes: &C
     ];
     let lost = match board.lost {
         0 if board.gaps == 0 && board.incomplete == 0 => "none lost".to_owned(),
-        0 => "some are incomplete: events about them are missing".to_owned(),
+        0 => format!("some {INCOMPLETE}"),
         lost => format!("{lost} lost{}", remedy(causes)),
     };
     let seconds = elapsed.as_secs_f64();
@@ -111,9 +114,7 @@ pub(super) fn followed(elapsed: Duration, board: &Board, events: u64, causes: &C
 pub(super) fn replayed(summary: &Summary) {
     let Summary { events, sockets, lost, complete } = summary;
     line(&match lost {
-        0 if !complete => {
-            format!("{events} events, {sockets} sockets; some are incomplete: events about them are missing")
-        }
+        0 if !complete => format!("{events} events, {sockets} sockets; some {INCOMPLETE}"),
         0 => format!("{events} events, {sockets} sockets, none lost"),
         lost => format!("{events} events, {sockets} sockets; {lost} events are missing"),
     });

@@ -54,7 +54,7 @@ pub(super) fn lines(
     match outcome {
         Ok((summary, lost)) => {
             if output.json {
-                status::losses(summary.lost, &lost);
+                status::losses(&summary, &lost);
             } else {
                 status::summary(&summary, &lost);
             }

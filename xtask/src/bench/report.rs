@@ -362,7 +362,8 @@ process for each; every connection is counted by who made it, and a run counts o
 (TcpActiveOpens, TcpPassiveOpens, TcpAttemptFails) say the very same. Each round runs every tool once under the same load, in
 another order each time, and nothing before and after each: a ratio is that of a tool's rate to the mean of those two. What
 stands here are medians; in parentheses, the least and the most of all rounds. `nothing attached, again` is compared as if it
-were a tool: how far that ratio is from 1 is how far the others can be trusted.
+were a tool: how far that ratio is from 1 is how far the others can be trusted. Losses are `not known` of a tool that does not
+count them, or that said in one of the rounds that something is missing, but not how much.
 
 ";
 
