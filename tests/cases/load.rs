@@ -19,8 +19,8 @@ fn run(netns: &Netns, load: &Load, arguments: &[&str]) -> (Opens, Tally, i32) {
     (opens, Tally::read(&file), code)
 }
 
-/// 100,000 connections, where the machine is not an emulated one: every one is told, whole. But for those of which the kernel
-/// skipped something uncounted (see docs/limits.md), which are told, and not called whole: one run in ten has one or two.
+/// 100,000 connections, where the machine is not an emulated one: every one is told, whole. But for those of which a kernel that hides
+/// a process skipped something uncounted, which are told, and not called whole: one run in ten has one or two.
 fn nothing_is_lost(ending: Ending) {
     let Some(host) = Host::alone() else { return };
     let netns = host.netns();
@@ -30,7 +30,8 @@ fn nothing_is_lost(ending: Ending) {
     assert_eq!(opens, Opens { active: connections.into(), passive: connections.into() }, "what the kernel counted");
     assert_eq!((tally.clients, tally.servers), (opens.active, opens.passive), "what was reported");
     let gaps = tally.incomplete;
-    let lost = (tally.lost(), tally.lost_lines.len(), gaps <= u64::from(connections) / 10_000, code);
+    let most_gaps = if host.hides_a_process() { u64::from(connections) / 10_000 } else { 0 };
+    let lost = (tally.lost(), tally.lost_lines.len(), gaps <= most_gaps, code);
     assert!(
         lost == (0, 0, true, if gaps > 0 { 3 } else { 0 }),
         "lost, lines that say so, few incomplete, exit code: {lost:?}; {gaps} incomplete: {:#?}",
@@ -68,9 +69,9 @@ fn what_a_nested_interrupt_makes_the_kernel_skip_is_counted() {
     netns.write("/sys/class/net/lo/queues/rx-0/rps_cpus", "3");
     let (opens, tally, code) = run(&netns, &Load { connections: scaled(30_000), pairs: 2, ending: Ending::Reset }, &[]);
 
-    // How many there are is luck. That nothing is called whole which is not is none. Some the kernel skips without counting
-    // them, for whoever has BPF programs there (perf sees them): those show as gaps in what a socket did.
+    // How many there are is luck. That nothing is called whole which is not is none.
     let whole = tally.lost() == 0 && tally.incomplete == 0;
+    assert!(whole || tally.lost() > 0 || host.hides_a_process(), "{tally:?}");
     assert_eq!((&tally.summary["complete"], code), (&whole.into(), if whole { 0 } else { 3 }));
     check_losses(opens, &tally);
 }

@@ -1,7 +1,7 @@
 //! This machine: whether it can be traced, and whose turn it is.
 
 use std::{
-    env,
+    env, fs,
     io::{self, Write},
     panic,
     path::Path,
@@ -57,6 +57,12 @@ impl Host {
             eprintln!("SKIPPED {}: this kernel has no {what}", test.name().unwrap_or("a test"));
         }
         has
+    }
+
+    /// Whether this kernel keeps process 1 to itself, so that not even root may look at it. Such a kernel was seen to run no BPF
+    /// program, and to count nothing, for whatever interrupts that process (docs/limits.md).
+    pub(crate) fn hides_a_process(&self) -> bool {
+        fs::metadata("/proc/1/ns/net").is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
     }
 
     /// Traces until it is stopped. The sockets that exist are known when this returns.
