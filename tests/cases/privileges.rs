@@ -122,7 +122,9 @@ fn network_namespaces_that_may_not_be_looked_at_are_told() {
     let elsewhere = Actor::within(&netns);
     elsewhere.tell("l = listen('127.0.0.1')");
     let whys = |capabilities: &[&str]| {
-        let trace = Trace::ready(nobody(capabilities).arg(&binary).args(["trace", "--json"])).stop();
+        let inode = netns.inode().to_string();
+        let arguments = ["trace", "--json", "--netns", &inode];
+        let trace = Trace::ready(nobody(capabilities).arg(&binary).args(arguments)).stop();
         let degraded = trace.start["degraded"].as_array().expect("a list").iter();
         let unseen = degraded.filter(|missing| missing["probe"] == "existing sockets");
         unseen.map(|missing| missing["why"].as_str().expect("a reason").to_owned()).collect::<Vec<_>>().join("; ")

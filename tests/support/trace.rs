@@ -41,6 +41,16 @@ impl Ended {
         self.status.code().unwrap_or_else(|| -self.status.signal().unwrap_or(0))
     }
 
+    /// Whether it said that something is missing. (`verify` does so on stdout.)
+    fn says_why(&self) -> bool {
+        if self.stdout.first().is_some_and(|line| !line.starts_with("{\"type\":\"start\"")) {
+            return true;
+        }
+        let words = [" lost", "incomplete", "missing", "could not be", "do not belong"];
+        let says = |line: &String| !line.ends_with("none lost") && words.iter().any(|word| line.contains(word));
+        self.stderr.iter().rev().take_while(|line| !line.starts_with("sockwatch: ready")).any(says)
+    }
+
     /// Its JSON lines.
     pub(crate) fn run(&self) -> Run {
         Run::read(&self.stdout)
@@ -125,9 +135,6 @@ impl Trace {
             ended.stderr.join("\n"),
             lines.join("\n")
         );
-        let is_why = |line: &String| ["lost", "incomplete", "missing"].iter().any(|word| line.contains(word));
-        let mut at_its_end = ended.stderr.iter().rev().take_while(|line| !line.starts_with("sockwatch: ready"));
-        assert!(code != 3 || at_its_end.any(is_why), "nothing says why: {:?}", ended.stderr);
         Run::read(&ended.stdout)
     }
 
@@ -135,14 +142,16 @@ impl Trace {
         kill(Pid::from_raw(self.pid().cast_signed()), signal).expect("sockwatch runs");
     }
 
-    /// Waits until it ends.
+    /// Waits until it ends. What is not complete says why.
     pub(crate) fn end(mut self) -> Ended {
         let started = Instant::now();
         let status = wait_for("the end of sockwatch", || self.child.try_wait().expect("it is a child"));
         assert!(started.elapsed() < deadline());
         let stdout = self.stdout.take().map(Lines::all).unwrap_or_default();
         let stderr = self.stderr.take().expect("it has not ended").all();
-        Ended { status, stdout, stderr }
+        let ended = Ended { status, stdout, stderr };
+        assert!(ended.code() != 3 || ended.says_why(), "exit code 3, and nothing says why: {:?}", ended.stderr);
+        ended
     }
 }
 

@@ -39,7 +39,7 @@ pub fn run(args: &List, mut filter: Filter) -> anyhow::Result<u8> {
     let unseen = found.unseen.into_iter().map(|why| Degraded {
         probe: "existing sockets".to_owned(),
         why,
-        lost: "the sockets there".to_owned(),
+        lost: "the sockets there that no descriptor holds".to_owned(),
     });
     let start = Start {
         probes: STILL

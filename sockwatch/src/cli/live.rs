@@ -119,7 +119,7 @@ async fn run(args: &Tracing, port: Option<u16>, follower: &mut dyn Follower) -> 
     start.degraded.extend(survey.unseen.into_iter().map(|why| Degraded {
         probe: "existing sockets".to_owned(),
         why,
-        lost: "the sockets there that are older than this trace".to_owned(),
+        lost: "the sockets there that are older than this trace and that no descriptor holds".to_owned(),
     }));
     run.follower.degraded(&start.degraded);
     run.follower.begin(&start, &scene)?;

@@ -59,7 +59,9 @@ pub fn run(args: &Replay, filter: Filter) -> anyhow::Result<u8> {
     match outcome {
         Ok((played, summary)) => {
             let whole = status::damage(&played.damage);
-            if !args.output.json {
+            if args.output.json {
+                status::missing(&summary);
+            } else {
                 status::replayed(&summary);
             }
             Ok(if whole && summary.complete { 0 } else { 3 })

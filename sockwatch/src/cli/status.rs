@@ -65,19 +65,25 @@ fn remedy(causes: &Causes) -> String {
 pub(super) fn losses(summary: &Summary, causes: &Causes) {
     match summary {
         Summary { lost: 0, complete: true, .. } => {}
-        Summary { lost: 0, .. } => line(&format!("some sockets {INCOMPLETE}")),
+        Summary { lost: 0, gaps, .. } => line(uncounted(*gaps)),
         Summary { lost, .. } => line(&format!("{lost} events lost{}", remedy(causes))),
     }
 }
 
-/// Where nothing was counted as lost.
-const INCOMPLETE: &str = "are incomplete: events about them are missing";
+/// Why a run was not complete of which nothing was counted as lost.
+fn uncounted(gaps: u64) -> &'static str {
+    if gaps > 0 {
+        "events were lost, it is not known how many"
+    } else {
+        "some sockets are incomplete: events about them are missing"
+    }
+}
 
 /// How it went.
 pub(super) fn summary(summary: &Summary, causes: &Causes) {
-    let Summary { events, sockets, lost, complete } = summary;
+    let Summary { events, sockets, lost, gaps, complete } = summary;
     line(&match lost {
-        0 if !complete => format!("{events} events, {sockets} sockets; some {INCOMPLETE}"),
+        0 if !complete => format!("{events} events, {sockets} sockets; {}", uncounted(*gaps)),
         0 => format!("{events} events, {sockets} sockets, none lost"),
         lost => format!("{events} events, {sockets} sockets; {lost} events lost{}", remedy(causes)),
     });
@@ -103,7 +109,7 @@ pub(super) fn followed(elapsed: Duration, board: &Board, events: u64, causes: &C
     ];
     let lost = match board.lost {
         0 if board.gaps == 0 && board.incomplete == 0 => "none lost".to_owned(),
-        0 => format!("some {INCOMPLETE}"),
+        0 => uncounted(board.gaps).to_owned(),
         lost => format!("{lost} lost{}", remedy(causes)),
     };
     let seconds = elapsed.as_secs_f64();
@@ -112,12 +118,21 @@ pub(super) fn followed(elapsed: Duration, board: &Board, events: u64, causes: &C
 
 /// How a replay went. What was lost is not the reader's fault.
 pub(super) fn replayed(summary: &Summary) {
-    let Summary { events, sockets, lost, complete } = summary;
+    let Summary { events, sockets, lost, gaps, complete } = summary;
     line(&match lost {
-        0 if !complete => format!("{events} events, {sockets} sockets; some {INCOMPLETE}"),
+        0 if !complete => format!("{events} events, {sockets} sockets; {}", uncounted(*gaps)),
         0 => format!("{events} events, {sockets} sockets, none lost"),
         lost => format!("{events} events, {sockets} sockets; {lost} events are missing"),
     });
+}
+
+/// What is missing from a replay, where stdout tells all else.
+pub(super) fn missing(summary: &Summary) {
+    match summary {
+        Summary { lost: 0, complete: true, .. } => {}
+        Summary { lost: 0, gaps, .. } => line(uncounted(*gaps)),
+        Summary { lost, .. } => line(&format!("{lost} events are missing")),
+    }
 }
 
 /// Nothing can be written.

@@ -82,6 +82,12 @@ impl Facts {
     }
 }
 
+/// Whether this process has a capability of [`CAPABILITIES`].
+pub(super) fn has(name: &str) -> bool {
+    let held = capabilities();
+    CAPABILITIES.iter().any(|capability| capability.name == name && held >> capability.bit & 1 == 1)
+}
+
 fn capabilities() -> u64 {
     let status = fs::read("/proc/self/status").unwrap_or_default();
     let status = String::from_utf8_lossy(&status);

@@ -8,6 +8,7 @@ mod load;
 #[cfg(feature = "kernel-log")]
 mod log;
 mod losses;
+mod namespaces;
 pub mod offsets;
 mod probes;
 mod ring;

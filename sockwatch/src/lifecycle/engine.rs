@@ -35,9 +35,9 @@ const EIGHTH_US: u64 = 125;
 /// Most ids by which the children of one listener name it: its own, and those of the TCP listeners beneath an MPTCP one.
 const MOST_IDS: usize = 16;
 
-/// How many sockets that were destroyed are remembered for what is still reported of them: as many as processors may destroy
-/// between one and its reset.
-const MOST_GONE: usize = 32;
+/// How many sockets that were destroyed are remembered for what is still reported of them: as many as a busy host destroys while one
+/// waits for its reset.
+const MOST_GONE: usize = 4096;
 
 /// Room for so many milestones is kept with the room of a life that is gone.
 const MANY: usize = 8;

@@ -15,9 +15,9 @@ const SKEW: Time = 1_000_000;
 /// system call; on a busy host that thread may be preempted in it.
 pub(super) const PATIENCE: Time = 100_000_000;
 
-/// How long it waits for what follows while the kernel handles the same packet: 20 milliseconds. It can't be preempted there, but
-/// in a virtual machine the processor can be taken away.
-pub(super) const SAME_PACKET: Time = 20_000_000;
+/// How long it waits for what follows while the kernel handles the same packet: 5 milliseconds. That is seldom preempted, but a
+/// virtual machine's processor may be taken away.
+pub(super) const SAME_PACKET: Time = 5_000_000;
 
 /// How many entries a new one may have to overtake to be put in its place: records are nearly in order.
 const NEAR: usize = 64;

@@ -93,7 +93,7 @@ impl Format for Json {
     }
 
     fn summary(&mut self, out: &mut dyn Write, summary: &Summary) -> io::Result<()> {
-        let Summary { events, sockets, lost, complete } = *summary;
+        let Summary { events, sockets, lost, gaps: _, complete } = *summary;
         self.write(out, &SummaryLine { events, sockets, lost, complete })
     }
 }

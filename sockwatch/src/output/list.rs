@@ -169,7 +169,8 @@ impl List {
             json.socket(out, scene, life)?;
         }
         let complete = self.lives.iter().all(|life| life.complete);
-        json.summary(out, &Summary { events: 0, sockets: self.lives.len() as u64, lost: 0, complete })
+        let sockets = self.lives.len() as u64;
+        json.summary(out, &Summary { events: 0, sockets, lost: 0, gaps: 0, complete })
     }
 }
 

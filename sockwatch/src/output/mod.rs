@@ -70,8 +70,10 @@ pub struct Summary {
     pub events: u64,
     /// Sockets reported.
     pub sockets: u64,
-    /// Events that fired but were not received.
+    /// Events that fired but were not received, as far as they were counted.
     pub lost: u64,
+    /// How often events were lost.
+    pub gaps: u64,
     /// Whether nothing was lost, and nothing that was shown has a gap.
     pub complete: bool,
 }
@@ -248,7 +250,7 @@ impl<W: Write> Show<W> {
     /// See [`Self::start`].
     pub fn finish(&mut self, events: u64) -> io::Result<Summary> {
         let complete = self.gaps == 0 && self.incomplete == 0;
-        let summary = Summary { events, sockets: self.sockets, lost: self.lost, complete };
+        let summary = Summary { events, sockets: self.sockets, lost: self.lost, gaps: self.gaps, complete };
         self.format.summary(&mut self.out, &summary)?;
         self.out.flush()?;
         Ok(summary)

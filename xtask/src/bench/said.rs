@@ -14,7 +14,7 @@ impl Said {
     pub(crate) fn of_ours(lines: &[String]) -> Self {
         let summary = lines.iter().rev().find(|line| line.starts_with("sockwatch: ") && line.contains(" events, "));
         let Some(summary) = summary else { return Self::default() };
-        // "Some are incomplete" says that there are losses, and not how many.
+        // "Some sockets are incomplete" says that there are losses, and not how many.
         let lost = if summary.contains("none lost") {
             Some(0)
         } else {
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn losses_that_nobody_counted_are_not_known() {
-        let some = "sockwatch: 12 events, 3 sockets; some are incomplete: events about them are missing";
+        let some = "sockwatch: 12 events, 3 sockets; some sockets are incomplete: events about them are missing";
         assert_eq!(Said::of_ours(&lines(some)), Said { events: Some(12), lost: None });
     }
 

@@ -84,17 +84,22 @@ impl Restore {
     #[must_use]
     pub fn finish(self) -> Engine {
         let Self { mut engine, places, ending } = self;
+        let mut gone = Vec::new();
         for place in 0..engine.lives.len() {
             let slot = engine.slot(place);
             let listener = slot.life.listener.and_then(|number| places.get(&number));
             slot.listener = listener.copied().unwrap_or(usize::MAX);
             let (number, destroyed, key) = (slot.life.number, slot.life.destroyed, slot.life.key);
-            if destroyed.is_some() {
-                engine.is_gone(key, place, number);
+            if let Some(time) = destroyed {
+                gone.push((time, key, place, number));
+                if !ending.contains(&place) {
+                    engine.timeline.push(Entry { time, life: (place, number), what: Tell::End });
+                }
             }
-            if let Some(time) = destroyed.filter(|_| !ending.contains(&place)) {
-                engine.timeline.push(Entry { time, life: (place, number), what: Tell::End });
-            }
+        }
+        gone.sort_unstable_by_key(|&(time, _, _, number)| (time, number));
+        for (_, key, place, number) in gone {
+            engine.is_gone(key, place, number);
         }
         for place in 0..engine.lives.len() {
             engine.joins_queue(place);

@@ -114,7 +114,7 @@ impl Engine {
         let Some(life) = self.known(entry.life) else { return 0 };
         let is_question = || life.end.is_open_question(&life.stats.unwrap_or_default(), life.was_accepted());
         if life.destroyed.is_some() {
-            // An orphan that is destroyed in place of becoming a timewait socket sends its reset after that.
+            // Most that close first become timewait sockets now. One that is destroyed in place of that sends its reset after it.
             let may_reset = life.end.from == Some(State::FinWait2) && is_question();
             return if may_reset { SAME_PACKET } else { 0 };
         }

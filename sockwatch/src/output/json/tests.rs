@@ -170,7 +170,7 @@ fn the_first_and_the_last_line_and_losses_are_what_the_contract_says() {
     };
     json.start(&mut out, &start).unwrap();
     json.lost(&mut out, &Scene::new(Clock::at(0)), Some(3), 1, 2).unwrap();
-    json.summary(&mut out, &Summary { events: 9, sockets: 2, lost: 3, complete: false }).unwrap();
+    json.summary(&mut out, &Summary { events: 9, sockets: 2, lost: 3, gaps: 1, complete: false }).unwrap();
     let version = env!("CARGO_PKG_VERSION");
     let expected = [
         format!(r#"{{"type":"start","version":"{version}","host":"web1","kernel":"6.12.0","boot_id":"b-1","#)
