@@ -20,7 +20,8 @@ fn run(netns: &Netns, load: &Load, arguments: &[&str]) -> (Opens, Tally, i32) {
 }
 
 /// 100,000 connections, where the machine is not an emulated one: every one is told, whole. But for those of which a kernel that hides
-/// a process skipped something uncounted, which are told, and not called whole: one run in ten has two or three. The bound is far above that.
+/// a process skipped something uncounted, which are told, and not called whole: one run in ten has two or three. The bound is far
+/// above that.
 fn nothing_is_lost(ending: Ending) {
     let Some(host) = Host::alone() else { return };
     let netns = host.netns();
