@@ -11,7 +11,7 @@ pub use offsets::{ABSENT, Offsets};
 
 /// Layout version of everything in this crate; goes up with every change. A test refuses an object that was built from
 /// other sources than the loader.
-pub const ABI_VERSION: u32 = 11;
+pub const ABI_VERSION: u32 = 12;
 
 /// What a record is: the value of [`Head::kind`].
 pub mod kind {
@@ -147,7 +147,8 @@ pub mod flag {
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
 pub struct Sock {
-    /// The id kept in the socket's storage; 0 where storage can't be reached (system-call tracepoints).
+    /// What names the socket for good: the id in its storage, which a listener's children have one of their own in; else its cookie.
+    /// 0 where neither can be reached (system-call tracepoints).
     pub id: u64,
     /// The id of the socket this one was cloned from: its listener. 0: none, or it had no id yet.
     pub parent: u64,
@@ -397,6 +398,19 @@ pub mod twin {
     pub const FURTHER: usize = 4;
 }
 
+/// How many events the first programs of one processor keep in mind: more than one interruption brings.
+pub const TOLD: usize = 256;
+
+/// What a first program tells those behind it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Told {
+    /// Which socket it was at,
+    pub of: u64,
+    /// and what happened to it. 0: nothing that the last program did not come to, too.
+    pub what: u64,
+}
+
 /// What one processor counts: a row of the map `COUNTERS`, by the processor's number. User space has the map in its memory,
 /// and reads it there: to look a map up by a system call keeps classic tracepoints from running on that processor
 /// meanwhile (`bpf_disable_instrumentation` in include/linux/bpf.h). Whole cache lines, so that no two processors share one.
@@ -410,15 +424,10 @@ pub struct Counters {
     pub taken: [[u64; twin::COUNT]; twin::FURTHER],
     /// By which program but the last, and by [`twin`]: 1 while it is running.
     pub busy: [[u64; twin::TRACEPOINTS]; twin::FURTHER],
-    /// By [`twin`]: which socket the first program was at last,
-    pub told_of: [u64; twin::TRACEPOINTS],
-    /// and what happened to it. 0: nothing that the last program did not come to, too.
-    pub told: [u64; twin::TRACEPOINTS],
-    /// Where one port is followed alone, and programs are not preempted: which socket's change of state the first program is still to
-    /// come to,
-    pub announced_of: u64,
-    /// and which change. 0: none.
-    pub announced: u64,
+    /// What the first programs were at last, in a circle.
+    pub told: [Told; TOLD],
+    /// How often they told of something: the next place in the circle.
+    pub tellings: u64,
     /// The last ids given, by runner.
     pub last_id: [u64; runner::COUNT as usize],
     /// By [`call`]: how often a trampoline saw a call on descriptor -1. The loader makes some, to see whether system calls pass
@@ -460,6 +469,6 @@ const _: () = {
     assert!(size_of::<Call>() == 16 + 88 + 48 + 24);
     assert!(size_of::<Exec>() == 16 + 48 + 8 + COMPONENT * COMPONENTS);
     assert!(size_of::<Snapshot>() == 16 + 88 + 48 + 48 + 8);
-    assert!(size_of::<Counters>() == 46 * 64);
+    assert!(size_of::<Counters>() == 109 * 64);
     assert!(size_of::<Config>() == 32);
 };

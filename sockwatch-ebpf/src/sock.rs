@@ -10,7 +10,7 @@ use crate::{
     filter,
     maps::{Identity, counters, identity, identity_or},
     memory::{Memory, Raw, Typed, off, wipe},
-    twin::Seen,
+    twin::{self, Seen},
 };
 
 /// Bit of `SOCK_DEAD` in `sk_flags` (`enum sock_flags` in include/net/sock.h; the first ones never moved).
@@ -31,53 +31,78 @@ pub(crate) fn as_tcp(sk: *const c_void) -> *const c_void {
     unsafe { bpf_skc_to_tcp_sock(sk.cast_mut()).cast_const().cast() }
 }
 
-/// The socket's own id and its listener's, given at first sight. Where storage can't be had, both are 0 and the loss is
-/// counted under `kind`.
+/// What names a socket, and its listener, if that is known. Where storage can't be had that it needs, the loss is counted under `kind`.
+///
+/// Most have a name that the kernel gives: the cookie, which no other socket ever has (`sock_gen_cookie` in net/core/sock_diag.c). A
+/// child has none yet, or even its listener's, when its first event comes (`inet_csk_clone_lock` in net/ipv4/inet_connection_sock.c),
+/// and so each child has an id in its storage.
 #[inline(always)]
 pub(crate) fn identify(sk: *const c_void, runner: u32, kind: u16) -> (u64, u64) {
-    own(sk, runner, kind).map_or((0, 0), |identity| (identity.id, identity.parent))
+    let is_listener = Typed(sk).read::<u8>(off!(state)) == state::LISTEN;
+    named(sk, runner, kind, is_listener, false, None)
 }
 
-/// As above, and notes what is seen of it.
+/// As above, at a change of state; notes what is seen of it.
 #[inline(always)]
-pub(crate) fn identify_seen(sk: *const c_void, runner: u32, kind: u16, seen: u64) -> (u64, u64) {
-    let Some(identity) = own(sk, runner, kind) else { return (0, 0) };
-    identity.seen = seen;
-    (identity.id, identity.parent)
+pub(crate) fn identify_at(sk: *const c_void, runner: u32, kind: u16, (from, to): (u8, u8), seen: u64) -> (u64, u64) {
+    let is_child = to == state::SYN_RECV && from != state::SYN_SENT;
+    named(sk, runner, kind, to == state::LISTEN, is_child, Some(seen))
 }
 
-/// The storage of a socket, its own.
 #[inline(always)]
-fn own(sk: *const c_void, runner: u32, kind: u16) -> Option<&'static mut Identity> {
+fn named(
+    sk: *const c_void,
+    runner: u32,
+    kind: u16,
+    is_listener: bool,
+    is_child: bool,
+    seen: Option<u64>,
+) -> (u64, u64) {
     let addr = sk as u64;
-    let (identity, is_new) = match identity(sk) {
-        Some(identity) if identity.addr == addr => return Some(identity),
+    let remember = |identity: &mut Identity| {
+        if let Some(seen) = seen.filter(|_| twin::is_preemptible()) {
+            identity.seen = seen;
+        }
+        (identity.id, identity.parent)
+    };
+    match identity(sk) {
+        Some(identity) if identity.addr == addr => remember(identity),
         Some(copy) => {
             // Of its listener's; nobody else knows the socket yet.
             copy.parent = copy.id;
             copy.id = next_id(runner);
             copy.addr = addr;
             copy.seen = 0;
-            (copy, true)
+            release(sk, runner, kind, copy);
+            remember(copy)
         }
+        None if !is_listener && !is_child && !filter::is_on() && !twin::is_preemptible() => (cookie(sk), 0),
         None => {
+            // Where one port is followed alone, each socket that is has an id of its own: whose that is tells who made the storage.
+            let id = if is_child || filter::is_on() { next_id(runner) } else { cookie(sk) };
             // Whole from the first: iter/task_file comes to a socket while another has it locked. Whoever makes a storage at the same
             // time, here or in another sockwatch, may leave us without one (`bpf_local_storage_update` in
             // kernel/bpf/bpf_local_storage.c): then there is one to be found, or to be added to.
-            let mut first = Identity { id: next_id(runner), addr, parent: 0, seen: 0 };
+            let mut first = Identity { id, addr, parent: 0, seen: 0 };
             let Some(made) = identity_or(sk, &mut first).or_else(|| identity_or(sk, &mut first)) else {
                 lose_for_memory(runner, kind);
-                return None;
+                return if is_child || filter::is_on() { (0, 0) } else { (id, 0) };
             };
-            let is_new = made.id == first.id;
-            (made, is_new)
+            if made.id == id {
+                release(sk, runner, kind, made);
+            }
+            remember(made)
         }
-    };
-    if is_new && filter::is_on() {
-        // What was kept of it comes first.
-        filter::release(runner, kind, addr, filter::inode(sk), (identity.id, identity.parent));
     }
-    Some(identity)
+}
+
+/// Sends what was kept of a socket that has just got an id.
+#[inline(always)]
+fn release(sk: *const c_void, runner: u32, kind: u16, identity: &Identity) {
+    if filter::is_on() {
+        // What was kept of it comes first.
+        filter::release(runner, kind, sk as u64, filter::inode(sk), (identity.id, identity.parent));
+    }
 }
 
 /// Whether this was the last that was seen of a socket.
@@ -92,7 +117,9 @@ pub(crate) fn was_seen(sk: *const c_void, what: u64) -> Seen {
     }
 }
 
-/// Unique on this host while the programs are loaded: the processor, the runner, and a count.
+/// Unique on this host while the programs are loaded: the processor and one, the runner, and a count. No cookie: of those each
+/// processor has some thousands at a time, from 1 on, and from the largest number down where it was interrupted
+/// (include/linux/cookie.h).
 #[inline(always)]
 fn next_id(runner: u32) -> u64 {
     let cpu = u64::from(cpu());
@@ -103,7 +130,7 @@ fn next_id(runner: u32) -> u64 {
         *last += 1;
         *last
     };
-    (cpu << 48) | (u64::from(runner) << 45) | count
+    (cpu + 1) << 48 | u64::from(runner) << 45 | count
 }
 
 /// Which of the two places of the local port to believe.

@@ -7,22 +7,19 @@
 //! preempt them, and others run there meanwhile, for milliseconds, and are preempted in turn: changes of state and exec have as many as five
 //! programs there.
 //!
-//! A later program knows the first's event by the socket and by what happens to it: what the first noted last on this processor
-//! says almost always that it was there. Where that is another, something came between the two, or the first was skipped;
-//! then the socket itself remembers what was last seen of it. Nobody else changes that meanwhile: events of one socket do not
-//! nest, for whoever changes its state has it locked.
-//!
-//! Where one port is followed alone most sockets have nothing to remember it by. There another program comes before the first: it
-//! announces each change of state, and the first takes that back. So the second finds it announced just where the first was
-//! skipped. (What interrupts the announcement is not announced itself, and the first is there for it.)
+//! A later program knows the first's event by the socket and by what happens to it. The first notes both on its processor, and the
+//! last strikes them out. What interrupts in between, and is done with when it goes on, leaves notes of its own: so the last ones are
+//! searched, and an event that is not among them is one that the first was skipped for. Where programs may be preempted, more may
+//! come in between than is kept, and the socket itself remembers what was last seen of it. Nobody else changes that meanwhile: events
+//! of one socket do not nest, for whoever changes its state has it locked.
 
 use core::ffi::c_void;
 
+use aya_ebpf::helpers::generated::bpf_loop;
 pub(crate) use sockwatch_ebpf::twin as tracepoint;
-use sockwatch_ebpf::{Counters, runner, twin::FURTHER};
+use sockwatch_ebpf::{Counters, TOLD, runner, twin::FURTHER};
 
 use crate::{
-    filter,
     maps::{CONFIG, counters},
     memory::frozen,
 };
@@ -32,62 +29,94 @@ use crate::{
 pub(crate) enum Seen {
     Yes,
     No,
-    /// The socket can't tell. It was not seen where the earlier programs are all in the midst of something else, or where it was
-    /// announced and is still to be seen.
+    /// The socket can't tell. It was not seen where the earlier programs are all in the midst of something else.
     Unknown,
 }
 
-/// Whether changes of state are announced.
+/// Whether the programs of tracepoints may be preempted.
 #[inline(always)]
-fn announces(tracepoint: usize) -> bool {
-    tracepoint == tracepoint::STATE && filter::is_on() && frozen(&CONFIG.preemptible) == 0
-}
-
-/// The work of the program before the first.
-#[inline(always)]
-pub(crate) fn announce(sk: *const c_void, what: u64) -> i32 {
-    let Some(counters) = counters() else { return 0 };
-    // SAFETY: this processor's own; of what interrupts this between the two only an announcement of the very same could be taken
-    // back, and nothing of one socket nests.
-    unsafe {
-        (&raw mut (*counters).announced).write_volatile(0);
-        (&raw mut (*counters).announced_of).write_volatile(sk as u64);
-        (&raw mut (*counters).announced).write_volatile(what);
-    }
-    0
+pub(crate) fn is_preemptible() -> bool {
+    frozen(&CONFIG.preemptible) != 0
 }
 
 /// The first program's work, at this event of a socket. `what` is not 0.
 #[inline(always)]
 pub(crate) fn first(tracepoint: usize, sk: *const c_void, what: u64, work: impl FnOnce(u32)) -> i32 {
     let Some(counters) = counters() else { return 0 };
-    // SAFETY: this processor's own; the first program writes `busy` alone, and the last clears `told` only of an event that
-    // the first is done with. Volatile, so that what is between the writes stays between them.
+    // SAFETY: this processor's own; the first program writes `busy` alone. Volatile, so that what is between the writes stays between
+    // them.
     unsafe {
         let busy = &raw mut (*counters).busy[0][tracepoint];
         busy.write_volatile(1);
-        if announces(tracepoint) && is_announced(counters, sk, what) {
-            (&raw mut (*counters).announced).write_volatile(0);
-        }
-        // The verifier does no arithmetic with pointers: the two can't be one word.
-        (&raw mut (*counters).told_of[tracepoint]).write_volatile(sk as u64);
-        (&raw mut (*counters).told[tracepoint]).write_volatile(what);
+        tell(counters, sk, what);
         work(runner::FIRST);
         busy.write_volatile(0);
     }
     0
 }
 
-/// Whether this event is the one that was announced.
+/// Notes an event for the programs behind this one.
 ///
 /// # Safety
 /// The pointer is to this processor's counters.
 #[inline(always)]
-unsafe fn is_announced(counters: *const Counters, sk: *const c_void, what: u64) -> bool {
-    // SAFETY: the caller's promise.
+unsafe fn tell(counters: *mut Counters, sk: *const c_void, what: u64) {
+    // SAFETY: the caller's promise. The place is taken before it is written to: another first program that interrupts this has the same
+    // place, and is done with it when this goes on, or has one behind it. (Where it is preempted, what goes wrong is that a note is
+    // overwritten.)
     unsafe {
-        (&raw const (*counters).announced).read_volatile() == what
-            && (&raw const (*counters).announced_of).read_volatile() == sk as u64
+        let tellings = &raw mut (*counters).tellings;
+        let nth = tellings.read_volatile();
+        tellings.write_volatile(nth.wrapping_add(1));
+        let told = &raw mut (*counters).told[nth as usize % TOLD];
+        // The verifier does no arithmetic with pointers: the two can't be one word.
+        (&raw mut (*told).of).write_volatile(sk as u64);
+        (&raw mut (*told).what).write_volatile(what);
+    }
+}
+
+/// A note, and what is looked for.
+#[repr(C)]
+struct Search {
+    of: u64,
+    what: u64,
+    strike: u64,
+    found: u64,
+}
+
+impl Search {
+    /// Whether the note so many back is the one.
+    ///
+    /// # Safety
+    /// The pointer is to this processor's counters.
+    #[inline(always)]
+    unsafe fn look(&mut self, counters: *mut Counters, back: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let tellings = (&raw const (*counters).tellings).read_volatile() as usize;
+            let told = &raw mut (*counters).told[tellings.wrapping_sub(back) % TOLD];
+            if (&raw const (*told).what).read_volatile() == self.what
+                && (&raw const (*told).of).read_volatile() == self.of
+            {
+                if self.strike != 0 {
+                    // An event that comes later and is alike is another one.
+                    (&raw mut (*told).what).write_volatile(0);
+                }
+                self.found = 1;
+            }
+        }
+    }
+}
+
+/// Looks at one of the earlier notes; 1 if no more need be looked at.
+#[inline(never)]
+extern "C" fn look_back(nth: u32, search: *mut Search) -> i64 {
+    let Some(counters) = counters() else { return 1 };
+    // SAFETY: the pointer is to the context that was given to the loop, and to this processor's counters.
+    unsafe {
+        // The last one was looked at.
+        (*search).look(counters, nth as usize + 2);
+        (*search).found as i64
     }
 }
 
@@ -113,7 +142,7 @@ pub(crate) fn nth(
     seen: impl FnOnce() -> Seen,
     work: impl FnOnce(u32),
 ) -> i32 {
-    let is_last = if frozen(&CONFIG.preemptible) == 0 { before == 1 } else { before == FURTHER };
+    let is_last = if is_preemptible() { before == FURTHER } else { before == 1 };
     further(before, is_last, tracepoint, sk, what, seen, work)
 }
 
@@ -129,27 +158,26 @@ fn further(
     work: impl FnOnce(u32),
 ) -> i32 {
     let Some(counters) = counters() else { return 0 };
-    // SAFETY: this processor's own; each program writes its own fields alone, but for `told`, see above.
+    // SAFETY: this processor's own; each program writes its own fields alone, but for what it strikes out of its own event's note. The
+    // function is one that the helper may call with this context.
     unsafe {
-        let told = &raw mut (*counters).told[tracepoint];
-        if told.read_volatile() == what && (&raw const (*counters).told_of[tracepoint]).read_volatile() == sk as u64 {
-            if is_last {
-                // An event that comes later and is alike is another one.
-                told.write_volatile(0);
-            }
+        let mut search = Search { of: sk as u64, what, strike: u64::from(is_last), found: 0 };
+        search.look(counters, 1);
+        if search.found != 0 {
             return 0;
         }
-        let is_busy = |nth: usize| (&raw const (*counters).busy[nth][tracepoint]).read_volatile() != 0;
-        match seen() {
-            Seen::Yes => return 0,
-            Seen::Unknown if announces(tracepoint) => {
-                if !is_announced(counters, sk, what) {
-                    return 0;
-                }
-                (&raw mut (*counters).announced).write_volatile(0);
+        if is_preemptible() {
+            let is_busy = |nth: usize| (&raw const (*counters).busy[nth][tracepoint]).read_volatile() != 0;
+            match seen() {
+                Seen::Yes => return 0,
+                Seen::Unknown if !(0..before).all(is_busy) => return 0,
+                Seen::Unknown | Seen::No => {}
             }
-            Seen::Unknown if !(0..before).all(is_busy) => return 0,
-            Seen::Unknown | Seen::No => {}
+        } else {
+            bpf_loop(TOLD as u32 - 1, look_back as *mut c_void, (&raw mut search).cast(), 0);
+            if search.found != 0 {
+                return 0;
+            }
         }
         (*counters).taken[before - 1][tracepoint] += 1;
         let runner = runner::SECOND + before as u32 - 1;

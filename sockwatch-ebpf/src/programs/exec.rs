@@ -11,8 +11,8 @@ use sockwatch_ebpf::{COMPONENT, COMPONENTS, flag, kind};
 
 use crate::{
     emit::{head, now, send_copy},
-    maps::{CONFIG, EXEC, in_call, in_call_or_new},
-    memory::{Memory, Raw, Typed, frozen, off},
+    maps::{EXEC, in_call, in_call_or_new},
+    memory::{Memory, Raw, Typed, off},
     task::Thread,
     twin::{self, Seen, tracepoint},
 };
@@ -77,7 +77,7 @@ fn was_seen(memory: u64) -> Seen {
 #[inline(always)]
 fn executed(runner: u32, memory: Typed) {
     let thread = Thread::current();
-    if frozen(&CONFIG.preemptible) != 0
+    if twin::is_preemptible()
         && let Some(slot) = in_call_or_new()
     {
         slot.executed = memory.0 as u64;

@@ -90,15 +90,21 @@ fn was_seen(sk: *const c_void, reset: u64) -> Seen {
 /// Sends that something happened to a whole socket.
 #[inline(always)]
 pub(super) fn mark(runner: u32, kind: u16, sk: *const c_void) {
-    let id = identity(sk).filter(|identity| identity.addr == sk as u64).map_or(0, |identity| {
-        match kind {
-            kind::DESTROY => identity.seen = DESTROYED,
-            kind::RESET_SENT => identity.seen |= RESET_SENT,
-            kind::RESET_RECEIVED => identity.seen |= RESET_RECEIVED,
-            _ => {}
+    let id = match identity(sk) {
+        Some(identity) if identity.addr == sk as u64 => {
+            match kind {
+                kind::DESTROY => identity.seen = DESTROYED,
+                kind::RESET_SENT => identity.seen |= RESET_SENT,
+                kind::RESET_RECEIVED => identity.seen |= RESET_RECEIVED,
+                _ => {}
+            }
+            identity.id
         }
-        identity.id
-    });
+        // A copy of its listener's, of whose end there is no record.
+        Some(_) => 0,
+        // Not made for this: a socket that was only bound has none.
+        None => Typed(sk).read(off!(cookie)),
+    };
     // SAFETY: every field is written.
     unsafe {
         send(runner, kind, |record: &mut Mark, time| {

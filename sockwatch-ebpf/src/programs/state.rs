@@ -16,13 +16,6 @@ use crate::{
     twin::{self, Seen, tracepoint},
 };
 
-/// Comes before the first, where one port is followed alone.
-#[btf_tracepoint(function = "inet_sock_set_state")]
-pub(crate) fn inet_sock_set_state_0(ctx: BtfTracePointContext) -> i32 {
-    let change = Change::of(&ctx);
-    twin::announce(change.sk, change.mark())
-}
-
 /// `void inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`, called before the new
 /// state is stored.
 #[btf_tracepoint(function = "inet_sock_set_state")]
@@ -127,7 +120,7 @@ fn changed(ctx: &BtfTracePointContext, runner: u32) {
             Fate::Drop => return,
         }
     }
-    let ids = sock::identify_seen(sk, runner, kind, change.mark());
+    let ids = sock::identify_at(sk, runner, kind, (from, to), change.mark());
     match kind {
         kind::CLOSE => close(runner, sk, ids, from, protocol, thread),
         kind::TRANSITION => transition(runner, sk, ids, to, thread),

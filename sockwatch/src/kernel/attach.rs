@@ -64,8 +64,6 @@ pub(super) struct On<'a> {
     pub(super) calls: Calls,
     /// Whether tracepoints' programs may be preempted.
     pub(super) preemptible: bool,
-    /// Whether one port is followed alone.
-    pub(super) one_port: bool,
 }
 
 impl On<'_> {
@@ -73,7 +71,7 @@ impl On<'_> {
     pub(super) fn attach(&mut self, probe: &Probe) -> Result<Result<Way, AttachError>, LoadError> {
         let programs: Vec<&'static str> = match probe.hook {
             Hook::Typed(program) | Hook::Iterator(_, program) => vec![program],
-            Hook::Twin(twin) => twin.before.iter().chain(twin.programs).copied().collect(),
+            Hook::Twin(twin) => twin.programs.to_vec(),
             Hook::Call(call) => call.programs().collect(),
         };
         for name in &programs {
@@ -85,11 +83,9 @@ impl On<'_> {
             Hook::Typed(name) => {
                 attach_typed(ebpf, name, &[name], kernel).map(|()| plain(programs)).map_err(Into::into)
             }
-            Hook::Twin(Twin { before, programs, place, enough }) => {
-                let before = before.filter(|_| self.one_port && !self.preemptible);
+            Hook::Twin(Twin { programs, place, enough }) => {
                 let wanted = if self.preemptible { programs } else { &programs[..enough] };
-                let wanted: Vec<_> = before.iter().chain(wanted).copied().collect();
-                attach_typed(ebpf, programs[0], &wanted, kernel)
+                attach_typed(ebpf, programs[0], wanted, kernel)
                     .inspect_err(|_| wanted.iter().for_each(|program| detach(ebpf, program)))
                     // What the first is skipped for the others take.
                     .map(|()| Way { twins: vec![place], ..plain(vec![programs[0]]) })

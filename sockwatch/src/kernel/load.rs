@@ -324,9 +324,7 @@ pub fn load(options: Options) -> Result<Loaded, LoadError> {
     let counters = share_counters(&mut ebpf, processors)?;
     let attempts = tracefs::with(|tracefs| {
         let calls = options.calls;
-        let one_port = options.port.is_some();
-        let mut on =
-            On { ebpf: &mut ebpf, kernel: &kernel, tracefs, counters: &counters, calls, preemptible, one_port };
+        let mut on = On { ebpf: &mut ebpf, kernel: &kernel, tracefs, counters: &counters, calls, preemptible };
         let attempt = |probe: &Probe| Ok((*probe, on.attach(probe)?));
         PROBES.iter().map(attempt).collect::<Result<Vec<_>, LoadError>>()
     })?;

@@ -97,8 +97,6 @@ pub enum Hook {
 /// The programs of a tracepoint, of which those behind take what the first is skipped for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Twin {
-    /// What comes before the first where one port is followed alone, and programs are not preempted.
-    pub before: Option<&'static str>,
     /// Their names; the first is named after the tracepoint.
     pub programs: &'static [&'static str],
     /// Their place in [`twin`].
@@ -108,7 +106,7 @@ pub struct Twin {
 }
 
 const fn pair(programs: &'static [&'static str; 2], place: usize) -> Hook {
-    Hook::Twin(Twin { before: None, programs, place, enough: 2 })
+    Hook::Twin(Twin { programs, place, enough: 2 })
 }
 
 /// The programs of changes of state, and of exec.
@@ -205,7 +203,7 @@ pub const PROBES: &[Probe] = &[
         without: "reset_received events",
     },
     Probe {
-        hook: Hook::Twin(Twin { before: None, programs: &EXECS, place: twin::EXEC, enough: 1 }),
+        hook: Hook::Twin(Twin { programs: &EXECS, place: twin::EXEC, enough: 1 }),
         required: false,
         gives: "the executable of processes that end at once",
         without: "the executable of processes that end before /proc is read",
@@ -294,12 +292,7 @@ pub const PROBES: &[Probe] = &[
         without: "accepts: which process took a connection",
     },
     Probe {
-        hook: Hook::Twin(Twin {
-            before: Some("inet_sock_set_state_0"),
-            programs: &STATES,
-            place: twin::STATE,
-            enough: 2,
-        }),
+        hook: Hook::Twin(Twin { programs: &STATES, place: twin::STATE, enough: 2 }),
         required: true,
         gives: "every change of a socket's state",
         without: "every change of a socket's state",
