@@ -1,10 +1,11 @@
 //! JSON lines. Their fields are a promise to scripts: added to, never renamed or removed.
 
-pub(crate) mod escape;
+mod escape;
 mod parts;
 pub(crate) mod stamp;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 use std::{
     cell::Cell,
@@ -13,8 +14,8 @@ use std::{
 
 use serde::Serialize;
 
+pub(crate) use self::writer::write;
 use self::{
-    escape::Visible,
     parts::{Close, Doer, End, ErrorName, Holders, Id, Name, Owner, Path, family},
     stamp::{Stamp, Today, Wall},
 };
@@ -52,7 +53,7 @@ impl Json {
 /// Writes an object, in a line of its own, that can't drive a terminal. `line`: room for it.
 pub(crate) fn write_line(line: &mut Vec<u8>, out: &mut dyn Write, content: &impl Serialize) -> io::Result<()> {
     line.clear();
-    content.serialize(&mut serde_json::Serializer::with_formatter(&mut *line, Visible))?;
+    write(line, content)?;
     line.push(b'\n');
     out.write_all(line)
 }

@@ -18,7 +18,7 @@ use super::{
     sections::{self, Cell, Section},
     timeline::Shown,
 };
-use crate::output::{json::escape::Visible, text::words::grouped};
+use crate::output::{json, text::words::grouped};
 
 const STYLE: &str = include_str!("page/page.css");
 const SCRIPT: &str = concat!(
@@ -205,7 +205,7 @@ fn data(out: &mut dyn Write, findings: &Findings, shown: &Shown<'_>, offset: i32
     let base_ms = *base as f64 / 1e6;
     let head = Head { base_ms, offset_s: offset, zone, span: *span, names, errors, rates };
     let mut json = Vec::new();
-    head.serialize(&mut serde_json::Serializer::with_formatter(&mut json, Visible))?;
+    json::write(&mut json, &head)?;
     // Outside of strings JSON has none of these.
     for byte in &json[..json.len() - 1] {
         match byte {

@@ -2,10 +2,8 @@
 
 use std::io::{self, Write};
 
-use serde::Serialize;
-
 use super::findings::Findings;
-use crate::output::json::escape::Visible;
+use crate::output::json;
 
 /// Writes it.
 ///
@@ -13,7 +11,7 @@ use crate::output::json::escape::Visible;
 /// If it can't be written.
 pub fn write(out: &mut dyn Write, findings: &Findings) -> io::Result<()> {
     let mut line = Vec::new();
-    findings.serialize(&mut serde_json::Serializer::with_formatter(&mut line, Visible))?;
+    json::write(&mut line, findings)?;
     line.push(b'\n');
     out.write_all(&line)
 }
