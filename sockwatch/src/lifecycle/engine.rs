@@ -45,6 +45,9 @@ const MANY: usize = 8;
 /// How many rooms of lives that are gone are kept.
 const MOST_SPARE: usize = 1024;
 
+/// And of signals: of as many as wait while a busy host's ring is read.
+const MOST_SPARE_SIGNALS: usize = 8192;
+
 /// Turns events into lives. See the module's documentation.
 #[derive(Debug, Default)]
 pub struct Engine {
@@ -74,6 +77,9 @@ pub struct Engine {
     /// Rooms of lives that are gone, for those that come: to allocate them anew costs as much as an event.
     #[expect(clippy::vec_box, reason = "it is the boxes that are kept")]
     spare: Vec<Box<Slot>>,
+    /// And of signals that were told.
+    #[expect(clippy::vec_box, reason = "it is the boxes that are kept")]
+    spare_signals: Vec<Box<Signal>>,
 }
 
 /// A life, and what else is known of it here.
@@ -402,7 +408,14 @@ impl Engine {
         let signal = Signal { time, kind, actor, local: life.local, peer: life.peer };
         let number = life.number;
         self.stir(place, time);
-        self.timeline.push(Entry { time, life: (place, number), what: Tell::Signal(Box::new(signal)) });
+        let signal = match self.spare_signals.pop() {
+            Some(mut room) => {
+                *room = signal;
+                room
+            }
+            None => Box::new(signal),
+        };
+        self.timeline.push(Entry { time, life: (place, number), what: Tell::Signal(signal) });
     }
 
     fn state(&mut self, place: usize, time: Time, (from, to): (State, State), actor: Option<Actor>) {

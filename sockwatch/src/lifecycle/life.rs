@@ -496,13 +496,18 @@ impl Life {
         }
     }
 
-    /// What a new connect or listen on the same socket starts from.
-    pub(super) fn begin_again(&mut self) {
+    /// The socket gets other ends: those that it has are of what it did so far.
+    pub(super) fn keep_ends(&mut self) {
         let then = Then { local: self.local, peer: self.peer, verdict: self.verdict() };
         let newest_first = self.beyond.iter_mut().rev().chain(self.path.iter_mut().rev());
         for milestone in newest_first.take_while(|milestone| milestone.then.is_none()) {
             milestone.then = Some(Box::new(then));
         }
+    }
+
+    /// What a new connect or listen on the same socket starts from.
+    pub(super) fn begin_again(&mut self) {
+        self.keep_ends();
         self.end = End::default();
         self.connect_ns = None;
         self.established = None;

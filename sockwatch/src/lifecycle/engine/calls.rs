@@ -35,6 +35,10 @@ impl Engine {
             CallKind::Bind => {
                 milestone.asked = Some(sock.local).filter(|asked| !asked.is_nothing());
                 if !failed_here {
+                    if life.local.is_some_and(|before| before != sock.local) {
+                        // It had another one while it was connected, or tried to be: the kernel took that back.
+                        life.keep_ends();
+                    }
                     life.local = Some(sock.local);
                 }
                 if life.role.is_none() {

@@ -24,6 +24,7 @@ impl Engine {
             quiet: _,
             candidates: _,
             spare: _,
+            spare_signals: _,
         } = self;
         give(Part::Run { last_number: *last_number, surveyed: *surveyed });
         for place in self.by_number() {

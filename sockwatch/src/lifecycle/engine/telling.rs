@@ -1,6 +1,6 @@
 //! What is told, and when.
 
-use super::{Engine, Slot, rest::Place};
+use super::{Engine, MOST_SPARE_SIGNALS, Slot, rest::Place};
 use crate::{
     event::{State, Time},
     lifecycle::{
@@ -84,7 +84,13 @@ impl Engine {
                     tell(Report::Milestone { life, index });
                 }
             }
-            Tell::Signal(signal) => tell(Report::Signal { life, signal: &signal }),
+            Tell::Signal(mut signal) => {
+                tell(Report::Signal { life, signal: &signal });
+                if self.spare_signals.len() < MOST_SPARE_SIGNALS {
+                    signal.actor = None;
+                    self.spare_signals.push(signal);
+                }
+            }
             Tell::End => self.tell_whole(place, tell),
         }
     }

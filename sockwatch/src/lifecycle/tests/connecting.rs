@@ -142,6 +142,29 @@ fn a_refused_socket_that_connects_again_keeps_its_id_and_tells_of_its_last_close
 }
 
 #[test]
+fn a_bind_does_not_change_what_is_told_of_the_connect_before_it() {
+    let mut host = Host::new();
+    let mut client = host.socket();
+    let curl = process("curl", 200);
+    host.connect(&mut client, "10.0.0.2:80", &curl);
+    client.local("10.0.0.1:5000");
+    host.is_reset(&mut client, libc::ECONNREFUSED);
+    client.stats.error = None;
+    // The kernel took its port back with the refusal.
+    host.bind(&mut client, "10.0.0.1:6000", &curl);
+    host.listen(&mut client, &curl);
+    let watch = Watch::all(&host);
+    assert_eq!(watch.path(&client), "connect close bind listen");
+    let life = watch.life(&client);
+    for milestone in &life.path[..2] {
+        let then = milestone.then.as_deref().expect("it is told as it was");
+        assert_eq!((then.local, then.peer), (Some(at("10.0.0.1:5000")), Some(at("10.0.0.2:80"))));
+        assert_eq!(then.verdict.and_then(|verdict| verdict.how), Some(How::Refused));
+    }
+    assert_eq!(life.local, Some(at("10.0.0.1:6000")));
+}
+
+#[test]
 fn a_connect_after_a_failed_one_is_judged_by_itself() {
     let mut host = Host::new();
     let mut client = host.socket();

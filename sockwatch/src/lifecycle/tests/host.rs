@@ -40,7 +40,7 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    fn local(&mut self, local: &str) {
+    pub(super) fn local(&mut self, local: &str) {
         self.sock.local = at(local);
     }
 }

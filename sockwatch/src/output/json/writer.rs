@@ -266,8 +266,14 @@ impl SerializeMap for Members<'_> {
         let writer = self.next();
         let start = writer.text.len();
         key.serialize(writer)?;
-        if self.text.get(start) != Some(&b'"') {
-            return Err(Error::custom("a key that is no text"));
+        match self.text.get(start) {
+            Some(b'"') => {}
+            // Numbers, true and false.
+            Some(b'-' | b'0'..=b'9' | b't' | b'f') => {
+                self.text.insert(start, b'"');
+                self.text.push(b'"');
+            }
+            _ => return Err(Error::custom("a key that is no text")),
         }
         self.text.push(b':');
         Ok(())
@@ -301,6 +307,7 @@ mod tests {
         Plain(Leaf),
         Many(Vec<Tree>),
         Named(BTreeMap<String, Tree>),
+        Numbered(BTreeMap<i16, bool>, BTreeMap<bool, u64>),
         Pair((Box<Tree>, char)),
         Maybe(Option<Box<Tree>>),
         Flat(Flat),
@@ -372,7 +379,12 @@ mod tests {
         let flat = (".{0,9}", any::<Option<u32>>(), any::<Option<u32>>(), any::<Option<f32>>());
         let flat =
             flat.prop_map(|(text, number, left_out, last)| Flat { inner: Inner { text, number }, left_out, last });
-        let alone = prop_oneof![Just(Tree::Unit), leaf().prop_map(Tree::Plain), flat.prop_map(Tree::Flat)];
+        let numbered = (
+            collection::btree_map(any::<i16>(), any::<bool>(), 0..3),
+            collection::btree_map(any::<bool>(), any::<u64>(), 0..3),
+        );
+        let numbered = numbered.prop_map(|(by_number, by_bool)| Tree::Numbered(by_number, by_bool));
+        let alone = prop_oneof![numbered, Just(Tree::Unit), leaf().prop_map(Tree::Plain), flat.prop_map(Tree::Flat)];
         alone.prop_recursive(4, 40, 6, |inner| {
             let boxed = inner.clone().prop_map(Box::new);
             prop_oneof![
@@ -399,7 +411,7 @@ mod tests {
 
     #[test]
     fn a_key_that_is_no_text_is_refused() {
-        let map = BTreeMap::from([(1, 2)]);
+        let map = BTreeMap::from([((1, 1), 2)]);
         assert_eq!(write(&mut Vec::new(), &map).unwrap_err().to_string(), "a key that is no text");
     }
 }
