@@ -63,11 +63,33 @@ fn remedy(causes: &Causes) -> String {
 
 /// Why the run was not complete, where stdout tells all else.
 pub(super) fn losses(summary: &Summary, causes: &Causes) {
-    match summary {
-        Summary { lost: 0, complete: true, .. } => {}
-        Summary { lost: 0, gaps, .. } => line(uncounted(*gaps)),
-        Summary { lost, .. } => line(&format!("{lost} events lost{}", remedy(causes))),
+    if let Some(missing) = missing_of(summary, |lost| events_lost(lost, causes)) {
+        line(&missing);
     }
+}
+
+fn events_lost(lost: u64, causes: &Causes) -> String {
+    format!("{lost} events lost{}", remedy(causes))
+}
+
+fn events_missing(lost: u64) -> String {
+    format!("{lost} events are missing")
+}
+
+/// What is missing; of events that were counted as lost, in these words.
+fn missing_of(summary: &Summary, counted: impl FnOnce(u64) -> String) -> Option<String> {
+    match *summary {
+        Summary { lost: 0, complete: true, .. } => None,
+        Summary { lost: 0, gaps, .. } => Some(uncounted(gaps).to_owned()),
+        Summary { lost, .. } => Some(counted(lost)),
+    }
+}
+
+/// How much was seen, and what is missing of it.
+fn seen(summary: &Summary, counted: impl FnOnce(u64) -> String) {
+    let Summary { events, sockets, .. } = summary;
+    let missing = missing_of(summary, counted).map_or(", none lost".to_owned(), |missing| format!("; {missing}"));
+    line(&format!("{events} events, {sockets} sockets{missing}"));
 }
 
 /// Why a run was not complete of which nothing was counted as lost.
@@ -81,12 +103,7 @@ fn uncounted(gaps: u64) -> &'static str {
 
 /// How it went.
 pub(super) fn summary(summary: &Summary, causes: &Causes) {
-    let Summary { events, sockets, lost, gaps, complete } = summary;
-    line(&match lost {
-        0 if !complete => format!("{events} events, {sockets} sockets; {}", uncounted(*gaps)),
-        0 => format!("{events} events, {sockets} sockets, none lost"),
-        lost => format!("{events} events, {sockets} sockets; {lost} events lost{}", remedy(causes)),
-    });
+    seen(summary, |lost| events_lost(lost, causes));
 }
 
 /// There is no socket to list.
@@ -118,20 +135,13 @@ pub(super) fn followed(elapsed: Duration, board: &Board, events: u64, causes: &C
 
 /// How a replay went. What was lost is not the reader's fault.
 pub(super) fn replayed(summary: &Summary) {
-    let Summary { events, sockets, lost, gaps, complete } = summary;
-    line(&match lost {
-        0 if !complete => format!("{events} events, {sockets} sockets; {}", uncounted(*gaps)),
-        0 => format!("{events} events, {sockets} sockets, none lost"),
-        lost => format!("{events} events, {sockets} sockets; {lost} events are missing"),
-    });
+    seen(summary, events_missing);
 }
 
 /// What is missing from a replay, where stdout tells all else.
 pub(super) fn missing(summary: &Summary) {
-    match summary {
-        Summary { lost: 0, complete: true, .. } => {}
-        Summary { lost: 0, gaps, .. } => line(uncounted(*gaps)),
-        Summary { lost, .. } => line(&format!("{lost} events are missing")),
+    if let Some(missing) = missing_of(summary, events_missing) {
+        line(&missing);
     }
 }
 

@@ -213,14 +213,15 @@ impl Members<'_> {
     }
 }
 
-macro_rules! array {
-    ($($shape:ident::$method:ident),*) => {
+/// The shapes that serde knows, which JSON does not.
+macro_rules! members {
+    ($($shape:ident::$method:ident($($name:ident)?) by $to:ident),* $(,)?) => {
         $(impl $shape for Members<'_> {
             type Ok = ();
             type Error = Error;
 
-            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-                self.element(value)
+            fn $method<T: Serialize + ?Sized>(&mut self, $($name: &'static str,)? value: &T) -> Result<(), Error> {
+                self.$to($($name,)? value)
             }
 
             fn end(self) -> Result<(), Error> {
@@ -231,32 +232,14 @@ macro_rules! array {
     };
 }
 
-array!(
-    SerializeSeq::serialize_element,
-    SerializeTuple::serialize_element,
-    SerializeTupleStruct::serialize_field,
-    SerializeTupleVariant::serialize_field
-);
-
-macro_rules! object {
-    ($($shape:ident),*) => {
-        $(impl $shape for Members<'_> {
-            type Ok = ();
-            type Error = Error;
-
-            fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), Error> {
-                self.field(name, value)
-            }
-
-            fn end(self) -> Result<(), Error> {
-                self.finish();
-                Ok(())
-            }
-        })*
-    };
+members! {
+    SerializeSeq::serialize_element() by element,
+    SerializeTuple::serialize_element() by element,
+    SerializeTupleStruct::serialize_field() by element,
+    SerializeTupleVariant::serialize_field() by element,
+    SerializeStruct::serialize_field(name) by field,
+    SerializeStructVariant::serialize_field(name) by field,
 }
-
-object!(SerializeStruct, SerializeStructVariant);
 
 impl SerializeMap for Members<'_> {
     type Ok = ();
