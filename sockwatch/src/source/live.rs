@@ -17,9 +17,14 @@ use crate::{
     kernel::{Causes, Found, Iterators, Loaded, Losses, Ring},
 };
 
-/// How often the ring is looked into: the kernel wakes nobody for an event (that costs it more than the event), unless the
+/// After how long the ring is looked into again: the kernel wakes nobody for an event (that costs it more than the event), unless the
 /// ring fills.
 const LOOK: Duration = Duration::from_millis(25);
+
+/// And where it had so many events that more would not fit a processor's cache together with the lives that they are about: that
+/// took a quarter longer.
+const MANY: u64 = 500;
+const SOON: Duration = Duration::from_millis(8);
 
 /// How long the end of a run waits for a record that is being written: its program may be preempted, or its processor a virtual one
 /// that does not run.
@@ -38,7 +43,7 @@ pub struct Live {
     iterators: Iterators,
     identities: Identities,
     clock: Clock,
-    looks: tokio::time::Interval,
+    next_look: tokio::time::Instant,
     events: u64,
     /// How many records were told to be lost that could not be sent.
     unsent: u64,
@@ -85,8 +90,6 @@ impl Live {
     #[must_use]
     pub fn new(loaded: Loaded, clock: Clock) -> Self {
         let Loaded { ring, losses, iterators, attached: _, missing: _ } = loaded;
-        let mut looks = tokio::time::interval(LOOK);
-        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let counted = boot_time().unwrap_or(0);
         Self {
             ring,
@@ -94,7 +97,7 @@ impl Live {
             iterators,
             identities: Identities::new(),
             clock,
-            looks,
+            next_look: tokio::time::Instant::now(),
             events: 0,
             unsent: 0,
             skips: Skips::default(),
@@ -154,11 +157,13 @@ impl Live {
 
     /// Waits until it is time to look into the ring.
     pub async fn wait(&mut self) {
+        let time = tokio::time::sleep_until(self.next_look);
+        tokio::pin!(time);
         tokio::select! {
-            _ = self.looks.tick() => {}
+            () = &mut time => {}
             ready = self.ring.readable() => {
                 if ready.is_err() {
-                    self.looks.tick().await;
+                    time.await;
                 }
             }
         }
@@ -186,6 +191,7 @@ impl Live {
             taken < MOST
         });
         self.events += taken;
+        self.next_look = tokio::time::Instant::now() + if taken < MANY { LOOK } else { SOON };
         if !all {
             // What is left or hidden is later than that, but for what it does not matter to.
             seen = last;
