@@ -55,14 +55,14 @@ fn segments_are_replayed_as_one_to_the_lines_of_the_trace() {
     let trace = Trace::ready_into(command.args(["--max-size", "64KiB"]), stdout);
     load_until_there(&netns, &with_number(&file, 3));
     trace.signal(Signal::SIGINT);
-    trace.end().expect(0);
+    trace.end().expect_whole(&host);
     let files = files(&file);
     assert!(files.len() >= 4, "{files:?}");
     for file in &files {
         verify_whole(file);
     }
     let live = fs::read_to_string(&lines).expect("UTF-8");
-    let replayed = replay_all(&files, &["--view", "closed"]).expect(0);
+    let replayed = replay_all(&files, &["--view", "closed"]).expect_whole(&host);
     let live: Vec<&str> = live.lines().skip(1).collect();
     assert_same_lines(replayed.lines(), &live, "FILE*");
 }
@@ -77,14 +77,14 @@ fn of_segments_as_many_are_kept_as_were_asked_for() {
     load_until_there(&netns, &with_number(&file, 5));
     assert!(files(&file).len() <= 4, "while one follows the other, too: {:?}", files(&file));
     recorder.signal(Signal::SIGINT);
-    recorder.end().expect(0);
+    recorder.end().expect_whole(&host);
     let files = files(&file);
     assert_eq!(files.len(), 3, "{files:?}");
     for file in &files {
         verify_whole(file);
         assert!(fs::metadata(file).expect("it is there").len() < 1 << 20);
     }
-    let replayed = replay_all(&files, &["--view", "closed"]).expect(0).run();
+    let replayed = replay_all(&files, &["--view", "closed"]).expect_whole(&host).run();
     assert!(replayed.sockets.len() > 100 && replayed.lost.is_empty(), "{:?}", replayed.lost);
     let alone = replay(&files[1], &["--view", "closed"]);
     assert!([0, 3].contains(&alone.code()), "{}", alone.said());
