@@ -17,7 +17,7 @@ use crate::{
     lifecycle::Life,
     output::{
         Format, Occurrence, Scene, Start, Summary,
-        json::stamp::{Today, Wall},
+        json::stamp::{LastSecond, Wall},
     },
 };
 
@@ -25,14 +25,14 @@ use crate::{
 pub(super) struct Csv<T> {
     /// The line being written: it reaches the output whole.
     line: String,
-    today: Cell<Today>,
+    last_second: Cell<LastSecond>,
     titled: bool,
     table: PhantomData<T>,
 }
 
 impl<T: Table> Csv<T> {
     pub(super) fn new() -> Self {
-        Self { line: String::new(), today: Cell::default(), titled: false, table: PhantomData }
+        Self { line: String::new(), last_second: Cell::default(), titled: false, table: PhantomData }
     }
 
     /// The names of the columns, once.
@@ -47,8 +47,8 @@ impl<T: Table> Csv<T> {
     fn row(&mut self, out: &mut dyn Write, scene: &Scene, row: Option<T::Row<'_>>) -> io::Result<()> {
         let Some(row) = row else { return Ok(()) };
         self.titles(out)?;
-        let Self { line, today, .. } = self;
-        let wall = Wall { scene, today };
+        let Self { line, last_second, .. } = self;
+        let wall = Wall { scene, last: last_second };
         line.clear();
         for (nth, Column { get, .. }) in T::COLUMNS.iter().enumerate() {
             if nth > 0 {

@@ -17,7 +17,7 @@ use serde::Serialize;
 pub(crate) use self::writer::write;
 use self::{
     parts::{Close, Doer, End, ErrorName, Holders, Id, Name, Owner, Path, family},
-    stamp::{Stamp, Today, Wall},
+    stamp::{LastSecond, Stamp, Wall},
 };
 use super::{Degraded, Format, Occurrence, Scene, Start, Summary, moment::Moment};
 use crate::lifecycle::{Life, Milestone, Origin, Phase, Role, Signal, SignalKind};
@@ -27,7 +27,7 @@ use crate::lifecycle::{Life, Milestone, Origin, Phase, Role, Signal, SignalKind}
 pub struct Json {
     /// The line being written: it reaches the output whole.
     line: Vec<u8>,
-    today: Cell<Today>,
+    last_second: Cell<LastSecond>,
     /// Sockets are shown with what waits in their queues.
     queues: bool,
 }
@@ -68,7 +68,7 @@ impl Format for Json {
     }
 
     fn event(&mut self, out: &mut dyn Write, scene: &Scene, life: &Life, what: Occurrence<'_>) -> io::Result<()> {
-        let wall = Wall { scene, today: &self.today };
+        let wall = Wall { scene, last: &self.last_second };
         let content = match what {
             Occurrence::Milestone(milestone) => EventLine::milestone(wall, life, milestone),
             Occurrence::Signal(signal) => EventLine::signal(wall, life, signal),
@@ -77,7 +77,7 @@ impl Format for Json {
     }
 
     fn socket(&mut self, out: &mut dyn Write, scene: &Scene, life: &Life) -> io::Result<()> {
-        let wall = Wall { scene, today: &self.today };
+        let wall = Wall { scene, last: &self.last_second };
         write_line(&mut self.line, out, &SocketLine::new(wall, life, self.queues))
     }
 
@@ -89,7 +89,7 @@ impl Format for Json {
         since: u64,
         until: u64,
     ) -> io::Result<()> {
-        let wall = Wall { scene, today: &self.today };
+        let wall = Wall { scene, last: &self.last_second };
         write_line(&mut self.line, out, &LostLine { count, since: wall.at(since), until: wall.at(until) })
     }
 

@@ -156,7 +156,18 @@ pub struct SocketId<'a> {
 impl fmt::Display for SocketId<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.prefix)?;
-        f.write_str(Digits::new().text("s").number(self.number).as_str())
+        f.write_str(self.bare().as_str())
+    }
+}
+
+impl SocketId<'_> {
+    fn bare(&self) -> Digits {
+        Digits::new().text("s").number(self.number)
+    }
+
+    /// All of it, where only one recording is told of.
+    pub(crate) fn alone(&self) -> Option<Digits> {
+        self.prefix.is_empty().then(|| self.bare())
     }
 }
 

@@ -20,7 +20,11 @@ pub(super) struct Id<'a> {
 
 impl Serialize for Id<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.scene.id(self.number))
+        let id = self.scene.id(self.number);
+        match id.alone() {
+            Some(text) => serializer.serialize_str(text.as_str()),
+            None => serializer.collect_str(&id),
+        }
     }
 }
 

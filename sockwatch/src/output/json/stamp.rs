@@ -8,20 +8,23 @@ use serde::{Serialize, Serializer};
 use super::parts::Id;
 use crate::{digits::Digits, event::Time, output::Scene};
 
+/// Nanoseconds.
 const SECOND: u64 = 1_000_000_000;
-const DAY: u64 = 86_400 * SECOND;
+/// Seconds.
+const DAY: u64 = 86_400;
 
-/// The date of the last time written. Most lines are of the same day as the line before.
+/// The second of the last time written. Most that are written after it are of the same, or of the same day.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Today {
-    /// Days since 1970.
-    day: u64,
-    date: [u8; 10],
+pub(crate) struct LastSecond {
+    /// Since 1970.
+    second: u64,
+    /// As text, with the point behind it.
+    text: [u8; 20],
 }
 
-impl Default for Today {
+impl Default for LastSecond {
     fn default() -> Self {
-        Self { day: 0, date: *b"1970-01-01" }
+        Self { second: 0, text: *b"1970-01-01T00:00:00." }
     }
 }
 
@@ -29,7 +32,7 @@ impl Default for Today {
 #[derive(Clone, Copy)]
 pub(crate) struct Wall<'a> {
     pub(crate) scene: &'a Scene,
-    pub(crate) today: &'a Cell<Today>,
+    pub(crate) last: &'a Cell<LastSecond>,
 }
 
 impl<'a> Wall<'a> {
@@ -41,16 +44,19 @@ impl<'a> Wall<'a> {
         Id { scene: self.scene, number }
     }
 
-    fn date(self, day: u64) -> [u8; 10] {
-        let Today { day: cached, date } = self.today.get();
-        if cached == day {
-            return date;
+    fn second(self, second: u64) -> [u8; 20] {
+        let LastSecond { second: last, mut text } = self.last.get();
+        if second == last {
+            return text;
         }
-        let midnight = i64::try_from(day * 86_400).ok().and_then(|second| Timestamp::from_second(second).ok());
-        let mut date = [0; 10];
-        date.copy_from_slice(&midnight.unwrap_or_default().to_string().as_bytes()[..10]);
-        self.today.set(Today { day, date });
-        date
+        if second / DAY != last / DAY {
+            let time = i64::try_from(second).ok().and_then(|second| Timestamp::from_second(second).ok());
+            text[..10].copy_from_slice(&time.unwrap_or_default().to_string().as_bytes()[..10]);
+        }
+        let time = Digits::new().padded(second % DAY / 3600, 2).text(":").padded(second / 60 % 60, 2);
+        text[11..19].copy_from_slice(time.text(":").padded(second % 60, 2).as_str().as_bytes());
+        self.last.set(LastSecond { second, text });
+        text
     }
 }
 
@@ -64,11 +70,9 @@ impl Stamp<'_> {
     /// As text; none of a time before 1970 or after 2554.
     fn text(&self) -> Option<Digits> {
         let wall = u64::try_from(self.wall.scene.clock.nanoseconds(self.time)).ok()?;
-        let date = self.wall.date(wall / DAY);
-        let second = wall % DAY / SECOND;
-        let text = Digits::new().text(str::from_utf8(&date).unwrap_or_default()).text("T").padded(second / 3600, 2);
-        let text = text.text(":").padded(second / 60 % 60, 2).text(":").padded(second % 60, 2);
-        Some(text.text(".").padded(wall % SECOND, 9).text("Z"))
+        let second = self.wall.second(wall / SECOND);
+        let text = Digits::new().text(str::from_utf8(&second).unwrap_or_default());
+        Some(text.padded(wall % SECOND, 9).text("Z"))
     }
 }
 

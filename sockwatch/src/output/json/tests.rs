@@ -144,16 +144,20 @@ fn a_name_from_outside_hides_nothing_and_parses_back() {
 
 #[test]
 fn times_are_utc_with_nine_digits_on_every_day() {
-    let today = Cell::default();
+    let last = Cell::default();
     for (offset, time, expected) in [
         (0, 0, "1970-01-01T00:00:00.000000000Z"),
         (1_709_164_799_000_000_000, 999_999_999, "2024-02-28T23:59:59.999999999Z"),
         (1_709_164_799_000_000_000, 1_000_000_000, "2024-02-29T00:00:00.000000000Z"),
+        (1_709_164_799_000_000_000, 1_000_000_001, "2024-02-29T00:00:00.000000001Z"),
+        (1_709_164_799_000_000_000, 84_070_000_000_000, "2024-02-29T23:21:09.000000000Z"),
+        (1_709_164_799_000_000_000, 3_662_000_000_000, "2024-02-29T01:01:01.000000000Z"),
+        (1_709_164_799_000_000_000, 0, "2024-02-28T23:59:59.000000000Z"),
         (0, u64::MAX, "2554-07-21T23:34:33.709551615Z"),
         (-1, 0, "1969-12-31T23:59:59.999999999Z"),
     ] {
         let scene = Scene::new(Clock::at(offset));
-        let stamp = Wall { scene: &scene, today: &today }.at(time);
+        let stamp = Wall { scene: &scene, last: &last }.at(time);
         assert_eq!(serde_json::to_string(&stamp).unwrap(), format!("\"{expected}\""));
     }
 }
