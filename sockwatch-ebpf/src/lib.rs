@@ -398,16 +398,16 @@ pub mod twin {
     pub const FURTHER: usize = 4;
 }
 
-/// How many events the first programs of one processor keep in mind: more than one interruption brings.
-pub const TOLD: usize = 256;
+/// How many events that the first programs told of one processor keeps in mind.
+pub const TOLD: usize = 64;
 
 /// What a first program tells those behind it.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Told {
-    /// Which socket it was at,
+    /// Which socket it was at, or which task,
     pub of: u64,
-    /// and what happened to it. 0: nothing that the last program did not come to, too.
+    /// and what happened to it.
     pub what: u64,
 }
 
@@ -424,9 +424,9 @@ pub struct Counters {
     pub taken: [[u64; twin::COUNT]; twin::FURTHER],
     /// By which program but the last, and by [`twin`]: 1 while it is running.
     pub busy: [[u64; twin::TRACEPOINTS]; twin::FURTHER],
-    /// What the first programs were at last, in a circle.
+    /// What the first programs were at, and the last ones were not yet: a stack, in a circle.
     pub told: [Told; TOLD],
-    /// How often they told of something: the next place in the circle.
+    /// Its height.
     pub tellings: u64,
     /// The last ids given, by runner.
     pub last_id: [u64; runner::COUNT as usize],
@@ -469,6 +469,6 @@ const _: () = {
     assert!(size_of::<Call>() == 16 + 88 + 48 + 24);
     assert!(size_of::<Exec>() == 16 + 48 + 8 + COMPONENT * COMPONENTS);
     assert!(size_of::<Snapshot>() == 16 + 88 + 48 + 48 + 8);
-    assert!(size_of::<Counters>() == 109 * 64);
+    assert!(size_of::<Counters>() == 61 * 64);
     assert!(size_of::<Config>() == 32);
 };

@@ -33,9 +33,9 @@ pub(crate) fn as_tcp(sk: *const c_void) -> *const c_void {
 
 /// What names a socket, and its listener, if that is known. Where storage can't be had that it needs, the loss is counted under `kind`.
 ///
-/// Most have a name that the kernel gives: the cookie, which no other socket ever has (`sock_gen_cookie` in net/core/sock_diag.c). A
-/// child has none yet, or even its listener's, when its first event comes (`inet_csk_clone_lock` in net/ipv4/inet_connection_sock.c),
-/// and so each child has an id in its storage.
+/// Most have a name that the kernel gives: the cookie, which is given once (`sock_gen_cookie` in net/core/sock_diag.c). A child has none
+/// yet, or its listener's, when its first event comes (`inet_csk_clone_lock` in net/ipv4/inet_connection_sock.c), and of MPTCP it
+/// keeps that: so each child has an id in its storage.
 #[inline(always)]
 pub(crate) fn identify(sk: *const c_void, runner: u32, kind: u16) -> (u64, u64) {
     let is_listener = Typed(sk).read::<u8>(off!(state)) == state::LISTEN;
@@ -45,7 +45,8 @@ pub(crate) fn identify(sk: *const c_void, runner: u32, kind: u16) -> (u64, u64) 
 /// As above, at a change of state; notes what is seen of it.
 #[inline(always)]
 pub(crate) fn identify_at(sk: *const c_void, runner: u32, kind: u16, (from, to): (u8, u8), seen: u64) -> (u64, u64) {
-    let is_child = to == state::SYN_RECV && from != state::SYN_SENT;
+    let from_listener = from == state::LISTEN && to != state::CLOSE && to != state::LISTEN;
+    let is_child = from_listener || to == state::SYN_RECV && from != state::SYN_SENT;
     named(sk, runner, kind, to == state::LISTEN, is_child, Some(seen))
 }
 

@@ -7,15 +7,14 @@
 //! preempt them, and others run there meanwhile, for milliseconds, and are preempted in turn: changes of state and exec have as many as five
 //! programs there.
 //!
-//! A later program knows the first's event by the socket and by what happens to it. The first notes both on its processor, and the
-//! last strikes them out. What interrupts in between, and is done with when it goes on, leaves notes of its own: so the last ones are
-//! searched, and an event that is not among them is one that the first was skipped for. Where programs may be preempted, more may
-//! come in between than is kept, and the socket itself remembers what was last seen of it. Nobody else changes that meanwhile: events
-//! of one socket do not nest, for whoever changes its state has it locked.
+//! A later program knows the first's event by the socket and by what happens to it. The first notes both on its processor, on a stack,
+//! from which the last takes it, with all that is above: what interrupts in between is done with when it goes on. (Above is what
+//! came while the last had begun, and was skipped itself.) An event that is not there is one that the first was skipped for. Where
+//! programs may be preempted, they do not nest, and the socket itself remembers what was last seen of it. Nobody else changes that
+//! meanwhile: events of one socket do not nest, for whoever changes its state has it locked.
 
 use core::ffi::c_void;
 
-use aya_ebpf::helpers::generated::bpf_loop;
 pub(crate) use sockwatch_ebpf::twin as tracepoint;
 use sockwatch_ebpf::{Counters, TOLD, runner, twin::FURTHER};
 
@@ -23,6 +22,9 @@ use crate::{
     maps::{CONFIG, counters},
     memory::frozen,
 };
+
+/// How far down the stack an event is looked for: what is above it was skipped by the program that looks, within nanoseconds.
+const DEPTH: usize = 16;
 
 /// Whether an earlier program saw an event, as the socket remembers.
 #[derive(Clone, Copy, PartialEq)]
@@ -48,7 +50,10 @@ pub(crate) fn first(tracepoint: usize, sk: *const c_void, what: u64, work: impl 
     unsafe {
         let busy = &raw mut (*counters).busy[0][tracepoint];
         busy.write_volatile(1);
-        tell(counters, sk, what);
+        if tracepoint != tracepoint::EXEC || is_preemptible() {
+            // Else it has no second.
+            tell(counters, sk, what);
+        }
         work(runner::FIRST);
         busy.write_volatile(0);
     }
@@ -62,7 +67,7 @@ pub(crate) fn first(tracepoint: usize, sk: *const c_void, what: u64, work: impl 
 #[inline(always)]
 unsafe fn tell(counters: *mut Counters, sk: *const c_void, what: u64) {
     // SAFETY: the caller's promise. The place is taken before it is written to: another first program that interrupts this has the same
-    // place, and is done with it when this goes on, or has one behind it. (Where it is preempted, what goes wrong is that a note is
+    // place, and is done with it when this goes on, or has one above it. (Where it is preempted, what goes wrong is that a note is
     // overwritten.)
     unsafe {
         let tellings = &raw mut (*counters).tellings;
@@ -75,49 +80,30 @@ unsafe fn tell(counters: *mut Counters, sk: *const c_void, what: u64) {
     }
 }
 
-/// A note, and what is looked for.
-#[repr(C)]
-struct Search {
-    of: u64,
-    what: u64,
-    strike: u64,
-    found: u64,
-}
-
-impl Search {
-    /// Whether the note so many back is the one.
-    ///
-    /// # Safety
-    /// The pointer is to this processor's counters.
-    #[inline(always)]
-    unsafe fn look(&mut self, counters: *mut Counters, back: usize) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let tellings = (&raw const (*counters).tellings).read_volatile() as usize;
-            let told = &raw mut (*counters).told[tellings.wrapping_sub(back) % TOLD];
-            if (&raw const (*told).what).read_volatile() == self.what
-                && (&raw const (*told).of).read_volatile() == self.of
+/// Whether an event is among so many of the last notes. The last program takes it from the stack.
+///
+/// # Safety
+/// The pointer is to this processor's counters.
+#[inline(always)]
+unsafe fn was_told(counters: *mut Counters, sk: *const c_void, what: u64, depth: usize, is_last: bool) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let tellings = &raw mut (*counters).tellings;
+        let top = tellings.read_volatile();
+        for down in 1..=depth as u64 {
+            let place = top.wrapping_sub(down);
+            let told = &raw const (*counters).told[place as usize % TOLD];
+            if (&raw const (*told).what).read_volatile() == what && (&raw const (*told).of).read_volatile() == sk as u64
             {
-                if self.strike != 0 {
+                if is_last {
                     // An event that comes later and is alike is another one.
-                    (&raw mut (*told).what).write_volatile(0);
+                    tellings.write_volatile(place);
                 }
-                self.found = 1;
+                return true;
             }
         }
     }
-}
-
-/// Looks at one of the earlier notes; 1 if no more need be looked at.
-#[inline(never)]
-extern "C" fn look_back(nth: u32, search: *mut Search) -> i64 {
-    let Some(counters) = counters() else { return 1 };
-    // SAFETY: the pointer is to the context that was given to the loop, and to this processor's counters.
-    unsafe {
-        // The last one was looked at.
-        (*search).look(counters, nth as usize + 2);
-        (*search).found as i64
-    }
+    false
 }
 
 /// The second program's work, where it is the last.
@@ -158,26 +144,21 @@ fn further(
     work: impl FnOnce(u32),
 ) -> i32 {
     let Some(counters) = counters() else { return 0 };
-    // SAFETY: this processor's own; each program writes its own fields alone, but for what it strikes out of its own event's note. The
-    // function is one that the helper may call with this context.
+    // SAFETY: this processor's own; each program writes its own fields alone, but for the stack, see above.
     unsafe {
-        let mut search = Search { of: sk as u64, what, strike: u64::from(is_last), found: 0 };
-        search.look(counters, 1);
-        if search.found != 0 {
-            return 0;
-        }
+        let is_busy = |nth: usize| (&raw const (*counters).busy[nth][tracepoint]).read_volatile() != 0;
         if is_preemptible() {
-            let is_busy = |nth: usize| (&raw const (*counters).busy[nth][tracepoint]).read_volatile() != 0;
+            if was_told(counters, sk, what, 1, is_last) {
+                return 0;
+            }
             match seen() {
                 Seen::Yes => return 0,
                 Seen::Unknown if !(0..before).all(is_busy) => return 0,
                 Seen::Unknown | Seen::No => {}
             }
-        } else {
-            bpf_loop(TOLD as u32 - 1, look_back as *mut c_void, (&raw mut search).cast(), 0);
-            if search.found != 0 {
-                return 0;
-            }
+        } else if !is_busy(0) && was_told(counters, sk, what, DEPTH, is_last) {
+            // While the first is in the midst of something it was skipped for this.
+            return 0;
         }
         (*counters).taken[before - 1][tracepoint] += 1;
         let runner = runner::SECOND + before as u32 - 1;

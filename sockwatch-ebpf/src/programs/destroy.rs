@@ -7,8 +7,10 @@ use sockwatch_ebpf::kind;
 
 use super::signals::{DESTROYED, mark};
 use crate::{
-    filter, sock,
-    twin::{self, tracepoint},
+    filter,
+    maps::identity,
+    sock,
+    twin::{self, Seen, tracepoint},
 };
 
 /// `void tcp_destroy_sock(struct sock *sk)`. Fires for sockets of every history, also those that were only bound and have
@@ -23,8 +25,8 @@ pub(crate) fn tcp_destroy_sock(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 pub(crate) fn tcp_destroy_sock_2(ctx: BtfTracePointContext) -> i32 {
     let sk: *const c_void = ctx.arg(0);
-    // One without storage may be told of twice: at its end nobody minds.
-    let seen = || sock::was_seen(sk, DESTROYED);
+    // One without storage can't remember.
+    let seen = || if identity(sk).is_none() { Seen::Unknown } else { sock::was_seen(sk, DESTROYED) };
     twin::second(tracepoint::DESTROY, sk, DESTROYED, seen, |runner| destroyed(runner, sk))
 }
 

@@ -102,6 +102,8 @@ pub(super) fn mark(runner: u32, kind: u16, sk: *const c_void) {
         }
         // A copy of its listener's, of whose end there is no record.
         Some(_) => 0,
+        // Where one port is followed alone it has no other id than that in its storage.
+        None if filter::is_on() => 0,
         // Not made for this: a socket that was only bound has none.
         None => Typed(sk).read(off!(cookie)),
     };

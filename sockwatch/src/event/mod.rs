@@ -146,7 +146,7 @@ impl fmt::Display for Endpoint {
 /// What names a socket in the kernel's records.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub struct Key {
-    /// The id from its storage; 0 where the record could not reach it.
+    /// Its cookie, or the id from its storage; 0 where the record could not reach them.
     pub id: u64,
     /// A token for the address of its `struct sock`: one socket's until that is destroyed.
     pub addr: u64,

@@ -382,7 +382,7 @@ const LEDGER: &str = "\
 
 Processor time for one short connection, both ends of it. What is left is around the programs and caused by them: entering and
 leaving them, the slow path of the load's system calls where those are seen by tracepoints (about 90 ns each), socket storage that
-the kernel makes and frees with each socket, and caches that now hold more.
+the kernel makes and frees with each accepted socket, and caches that now hold more.
 
 | | |
 | --- | --- |
